@@ -1,0 +1,1 @@
+"""Watchword: identity-based microsegmentation."""

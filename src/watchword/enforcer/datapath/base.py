@@ -1,0 +1,145 @@
+"""What an Enforcer asks of a kernel datapath, whichever it is (eBPF, netfilter, Windows).
+
+A datapath is filled with tables before connections need them and decides alone. Nothing here is
+called per packet or per connection. All calls are synchronous and quick (milliseconds); the agent
+calls them from its event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from watchword.policy.tables import Tables
+
+
+class DatapathError(Exception):
+    """The kernel refused something. The message says what, and what to do about it."""
+
+
+class FeatureMissing(DatapathError):
+    """The kernel lacks something this datapath needs; ``feature`` names it."""
+
+    def __init__(self, feature: str, remedy: str) -> None:
+        super().__init__(f"the kernel lacks {feature}: {remedy}")
+        self.feature = feature
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a unit's processes run: a cgroup v2 directory (absolute path), all below it included.
+
+    The unit whose cgroup is nearest to a socket's cgroup owns the socket. The host unit is placed at
+    the Enforcer's cgroup root.
+    """
+
+    native_id: str
+    cgroup: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKeys:
+    """Pairwise 128-bit keys shared with one peer Enforcer, by (own epoch, peer epoch)."""
+
+    enforcer: str
+    keys: Mapping[tuple[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSample:
+    """Cumulative counts of one aggregated flow since the datapath was installed."""
+
+    unit_badge: int
+    direction: Literal["incoming", "outgoing"]
+    peer_badge: int
+    peer_address: str  # "" for a peer with identity
+    protocol: int
+    port: int
+    action: Literal["Allow", "Reject"]
+    reason: str
+    rule: str  # rule key, "" for a default
+    observed_action: Literal["", "Allow", "Reject"]
+    observed_rule: str
+    proved: bool
+    revision: int
+    connections: int
+    packets_in: int
+    packets_out: int
+    bytes_in: int
+    bytes_out: int
+    latency_us_total: int
+    first_seen: float  # Unix time, UTC
+    last_seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeMissed:
+    """A handshake carried a badge that is in no table."""
+
+    badge: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost:
+    """The ring buffer had no room for ``count`` further events."""
+
+    count: int
+
+
+Event = BadgeMissed | EventsLost
+
+
+class Datapath(Protocol):
+    """One kernel datapath of one Enforcer.
+
+    Life: ``install`` (idempotent; takes over what an earlier agent left, without a gap), then any
+    number of ``apply``/``set_keys``/``place``, then either ``close`` (the kernel goes on deciding)
+    or ``uninstall`` (nothing is left).
+    """
+
+    name: Literal["ebpf", "netfilter", "windows"]
+
+    def install(self) -> None:
+        """Load, attach and pin. Raises :class:`FeatureMissing` or :class:`DatapathError`."""
+
+    def place(self, placements: Sequence[Placement]) -> None:
+        """Replace the set of placements. A cgroup that no longer exists is an error."""
+
+    def set_keys(self, own_epochs: Sequence[int], peers: Sequence[PeerKeys]) -> None:
+        """Replace all pairwise keys; ``own_epochs`` newest first (the newest is used to send)."""
+
+    def apply(self, tables: Tables) -> None:
+        """Make ``tables`` what the kernel decides by, at once and as a whole.
+
+        New flows and the next packet of every live flow are judged by it; live flows that it refuses
+        are reset, also quiet ones, before this returns.
+        """
+
+    def revision(self) -> int:
+        """The revision the kernel decides by now; 0 before the first ``apply``."""
+
+    def flows(self) -> list[FlowSample]:
+        """All aggregated flows with cumulative counts; entries idle for an hour are dropped after."""
+
+    def reported(self, samples: Sequence[FlowSample]) -> None:
+        """Remember, across restarts of the agent, that these counts have been reported."""
+
+    def unreported(self) -> list[tuple[FlowSample, FlowSample | None]]:
+        """Samples that grew since ``reported``, each with what was reported last (or None)."""
+
+    def counters(self) -> dict[str, int]:
+        """Closed list of named counters: drops by reason, helper failures, lost observations."""
+
+    def watch(self, handler: Callable[[Event], None]) -> int:
+        """Begin to deliver events; returns a file descriptor for ``loop.add_reader(fd, poll)``."""
+
+    def poll(self) -> None:
+        """Deliver the events that are waiting."""
+
+    def close(self) -> None:
+        """Let go of the kernel objects; they stay pinned and go on deciding."""
+
+    def uninstall(self) -> None:
+        """Remove every program, map, link, qdisc, rule and file of this Enforcer."""

@@ -1,0 +1,101 @@
+"""The tables a datapath decides by: classes, port segments and verdicts.
+
+A *class* is an Enforcer-local number for all peers that this document's selectors cannot tell apart.
+Numbers below :data:`FIRST_CLASS` are fixed. The verdict for one end of one flow is the first of these
+that is present, so that tables hold only what differs from a broader entry:
+
+1. ``(local class, peer class, direction, protocol, segment)``
+2. ``(local class, peer class, direction, ANY_PROTOCOL, 0)``
+3. ``(local class, NO_CLASS, direction, ANY_PROTOCOL, 0)`` – the unit's default
+4. nothing: Reject
+
+Segments cut the port space of TCP and of UDP where any rule of the document begins or ends; segment
+numbers are unique per protocol, and 0 for protocols that no rule of the document names by port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from watchword.wire.policy import Action
+
+#: Peer class of the wildcard entries.
+NO_CLASS = 0
+#: Peer class of an address in no external network, without identity.
+SOMEWHERE = 1
+#: The smallest number given to a computed class.
+FIRST_CLASS = 16
+
+Direction = Literal["in", "out"]
+
+
+class VerdictKey(NamedTuple):
+    """Where a verdict stands; see the module's text for the order of look-up."""
+
+    local: int
+    peer: int
+    direction: Direction
+    protocol: int
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one end decides, and by which rules (rule keys of the document; "" for a default).
+
+    ``explicit`` is true when a Reject comes from a rule rather than from a default: such a refusal
+    is answered (RST), not left to time out.
+    """
+
+    action: Action
+    rule: str = ""
+    observed_action: Literal["", "Allow", "Reject"] = ""
+    observed_rule: str = ""
+    explicit: bool = False
+    log: bool = True
+
+
+class Segment(NamedTuple):
+    """Ports ``first``..``last`` (inclusive) of ``protocol`` have this ``number``."""
+
+    protocol: int
+    first: int
+    last: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocalUnit:
+    """A local unit as the datapath knows it."""
+
+    unit: str
+    native_id: str
+    badge: int
+    local_class: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A peer identity as the datapath knows it."""
+
+    badge: int
+    enforcer: str
+    peer_class: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Everything a datapath needs from one revision of a policy document."""
+
+    revision: int
+    units: Mapping[str, LocalUnit] = field(default_factory=dict)  # by unit ID
+    peers: Mapping[int, Peer] = field(default_factory=dict)  # by badge
+    prefixes: Mapping[str, int] = field(default_factory=dict)  # canonical CIDR -> peer class
+    prefix_networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # CIDR -> network IDs
+    segments: tuple[Segment, ...] = ()
+    verdicts: Mapping[VerdictKey, Verdict] = field(default_factory=dict)
+    #: (local class, protocol, segment) of outgoing flows that some peer with identity may be allowed;
+    #: what is in neither this nor an allowed prefix is refused at connect().
+    reachable: frozenset[tuple[int, int, int]] = frozenset()

@@ -1,0 +1,92 @@
+"""What the policy engine decides over: the Console's records, reduced to what a verdict depends on.
+
+Built by the Console from its store, or from files by the offline commands. Immutable; the engine
+never sees a database row or an HTTP object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from watchword.wire.policy import Action, EnforcerEntry, PortRange
+
+#: Tag expression in disjunctive form: a peer matches when it has every tag of one inner tuple.
+Expression = tuple[tuple[str, ...], ...]
+
+Inherited = Literal["Allow", "Reject", "Inherit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """One node of the tenant tree, ``/`` or ``/acme/prod``."""
+
+    path: str
+    default_incoming: Inherited = "Inherit"
+    default_outgoing: Inherited = "Inherit"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A processing unit with all tags that matching uses (normalised)."""
+
+    id: str
+    native_id: str
+    name: str
+    namespace: str
+    enforcer: str
+    badge: int
+    tags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An external network: entries are ``CIDR`` or ``!CIDR``; ``tags`` are what rules match."""
+
+    id: str
+    name: str
+    namespace: str
+    propagate: bool
+    entries: tuple[str, ...]
+    tags: frozenset[str]
+    identity_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One incoming or outgoing rule."""
+
+    name: str
+    action: Action
+    object: Expression
+    ports: tuple[PortRange, ...]
+    observed: bool = False
+    log: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """A network ruleset: whom it is about, and its rules in each direction."""
+
+    id: str
+    name: str
+    namespace: str
+    subject: Expression
+    incoming: tuple[Rule, ...] = ()
+    outgoing: tuple[Rule, ...] = ()
+    propagate: bool = False
+    fallback: bool = False
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One published policy state."""
+
+    revision: int
+    namespaces: Mapping[str, Namespace]
+    units: Mapping[str, Unit]
+    networks: Mapping[str, Network]
+    rulesets: Mapping[str, Ruleset]
+    enforcers: Mapping[str, EnforcerEntry] = field(default_factory=dict)

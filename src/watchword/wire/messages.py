@@ -1,0 +1,241 @@
+"""Messages between an Enforcer and its Console, msgpack frames on one outbound WebSocket.
+
+Order of a session::
+
+    Console   Challenge            a fresh nonce
+    Enforcer  Hello                signature over nonce and console, what it is, what it has
+    Console   Welcome              settings; then Snapshot, or Delta from the revision it has
+    both      everything else, in any order
+
+The Enforcer proves its identity by signing the challenge with the key its certificate names, so a
+TLS-inspecting proxy in between neither breaks the session nor can speak in its place elsewhere.
+
+History of :data:`PROTOCOL_VERSION` (one dated line for each change):
+
+* 1 (2026-11-23): first version.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from watchword.wire.policy import Action, DatapathKey, PolicyDelta, PolicyDocument
+
+PROTOCOL_VERSION = 1
+
+#: Bytes that begin what an Enforcer signs in :class:`Hello`; then console ID, NUL, nonce.
+HELLO_CONTEXT = b"watchword-hello-v1\0"
+
+#: Bytes that begin what a Console signs for a revision; then enforcer ID, NUL, revision (u64 BE), digest.
+REVISION_CONTEXT = b"watchword-revision-v1\0"
+
+#: The largest frame either side accepts, in bytes.
+FRAME_LIMIT = 64 << 20
+
+
+class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """Base of all messages."""
+
+
+# --- Console to Enforcer ---------------------------------------------------------------------
+
+
+class Challenge(_Message, tag="challenge"):
+    """First frame of a session."""
+
+    protocol: int
+    console: str
+    nonce: bytes  # 32 random bytes
+
+
+class Welcome(_Message, tag="welcome"):
+    """The Enforcer is who it says; how it is to behave."""
+
+    enforcer: str
+    namespace: str
+    report_interval: float = 1.0  # seconds between flow reports
+    key_lifetime: float = 86400.0  # seconds between datapath key rotations
+    offline_max_age: float = 0.0  # seconds the last revision holds without a Console; 0 is for ever
+
+
+class Snapshot(_Message, tag="snapshot"):
+    """A whole policy document."""
+
+    document: PolicyDocument
+    signature: bytes
+
+
+class Delta(_Message, tag="delta"):
+    """Changes to the document of revision ``delta.base``; the signature is over the result's digest."""
+
+    delta: PolicyDelta
+    signature: bytes
+
+
+class UnitsAccepted(_Message, tag="units-accepted"):
+    """Answer to :class:`RegisterUnits`: native ID to Console unit ID, and refusals with a reason."""
+
+    units: dict[str, str]
+    refused: dict[str, str] = {}
+
+
+class ReportsAccepted(_Message, tag="reports-accepted"):
+    """All reports up to and including ``sequence`` are stored."""
+
+    sequence: int
+
+
+class BadgeUnknown(_Message, tag="badge-unknown"):
+    """Answer to :class:`BadgeQuery` when no such badge exists (otherwise a Delta brings it)."""
+
+    badge: int
+
+
+class Evicted(_Message, tag="evicted"):
+    """The Enforcer's record was deleted; it must not come back with this credential."""
+
+    reason: str
+
+
+# --- Enforcer to Console ---------------------------------------------------------------------
+
+
+class Hello(_Message, tag="hello"):
+    """Second frame of a session."""
+
+    protocol: int
+    enforcer: str
+    signature: bytes  # Ed25519 over HELLO_CONTEXT, console, NUL, nonce
+    version: str
+    datapath: Literal["ebpf", "netfilter", "windows"]
+    kernel: str
+    keys: tuple[DatapathKey, ...]  # newest first, at most two
+    revision: int = 0  # revision held, 0 for none
+    digest: bytes = b""  # its digest, so that a fork is noticed
+
+
+class UnitRegistration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One processing unit found on this host. The Console decides its tags from these."""
+
+    native_id: str
+    type: Literal["Host", "Service", "Process", "Container", "Pod", "WindowsService"]
+    name: str
+    tags: tuple[str, ...] = ()  # user tags
+    metadata: tuple[str, ...] = ()  # @… tags from a trusted source on this host
+    namespace: str = ""  # empty for the Enforcer's own
+
+
+class RegisterUnits(_Message, tag="register-units"):
+    """Units that exist now. With ``complete``, units registered earlier and not listed are gone."""
+
+    units: tuple[UnitRegistration, ...]
+    complete: bool = False
+
+
+class RetireUnits(_Message, tag="retire-units"):
+    """Units that no longer exist."""
+
+    native_ids: tuple[str, ...]
+
+
+class PublishKeys(_Message, tag="publish-keys"):
+    """The Enforcer's valid datapath keys after a rotation, newest first."""
+
+    keys: tuple[DatapathKey, ...]
+
+
+class RevisionEnforced(_Message, tag="revision-enforced"):
+    """The kernel decides by this revision from now on."""
+
+    revision: int
+
+
+class RevisionRefused(_Message, tag="revision-refused"):
+    """The Enforcer could not take a revision and keeps the one it has."""
+
+    revision: int
+    reason: str
+
+
+class BadgeQuery(_Message, tag="badge-query"):
+    """A handshake carried a badge this Enforcer does not know."""
+
+    badge: int
+
+
+class FlowRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One aggregated flow as one end saw it, since the previous report (counts are increments).
+
+    ``unit`` is the local end. ``peer_badge`` is 0 for a peer without identity, which then is named
+    by ``peer_address`` and, if any, ``network``. ``rule`` is a rule key of the document or empty for
+    a default.
+    """
+
+    unit: str
+    direction: Literal["incoming", "outgoing"]
+    peer_badge: int
+    peer_unit: str
+    peer_address: str
+    network: str
+    protocol: int
+    port: int
+    action: Action
+    reason: str  # name from the closed list of reasons, "policy" for a decision
+    rule: str
+    ruleset: str
+    observed_action: Literal["", "Allow", "Reject"]
+    observed_rule: str
+    proved: bool  # both identities were proved in the handshake
+    revision: int
+    connections: int
+    packets_in: int
+    packets_out: int
+    bytes_in: int
+    bytes_out: int
+    latency_us_total: int  # sum over ``connections`` of SYN to SYN-ACK at the client
+    first_seen: float  # Unix time, UTC
+    last_seen: float
+
+
+class FlowReports(_Message, tag="flow-reports"):
+    """A batch; sent again until accepted. ``lost`` counts flow observations that found no room."""
+
+    sequence: int
+    records: tuple[FlowRecord, ...]
+    lost: int = 0
+
+
+class Status(_Message, tag="status"):
+    """The Enforcer's own health, on change and every minute."""
+
+    rss_bytes: int
+    cpu_seconds: float
+    counters: dict[str, int]
+    problems: tuple[str, ...] = ()
+
+
+class Goodbye(_Message, tag="goodbye"):
+    """An orderly end: the agent stops (its datapath goes on) or is uninstalled."""
+
+    uninstalled: bool = False
+
+
+ToEnforcer = Challenge | Welcome | Snapshot | Delta | UnitsAccepted | ReportsAccepted | BadgeUnknown | Evicted
+ToConsole = (
+    Hello
+    | RegisterUnits
+    | RetireUnits
+    | PublishKeys
+    | RevisionEnforced
+    | RevisionRefused
+    | BadgeQuery
+    | FlowReports
+    | Status
+    | Goodbye
+)
+
+encode = msgspec.msgpack.Encoder().encode
+decode_to_enforcer = msgspec.msgpack.Decoder(ToEnforcer).decode
+decode_to_console = msgspec.msgpack.Decoder(ToConsole).decode
