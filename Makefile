@@ -1,0 +1,76 @@
+# Everything a contributor or a machine runs. `make help` lists it; docs/testing.md explains the tests.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements.lock pyproject.toml hatch_build.py packaging/debian-packages.txt \
+              scripts/install-debian-packages scripts/make-venv
+	@scripts/install-debian-packages
+	@scripts/make-venv
+	@touch $@
+
+.PHONY: setup
+setup: $(INSTALLED) bpf ## Install what is missing (Debian packages, .venv) and build the kernel half
+
+.PHONY: bpf
+bpf: $(INSTALLED) ## Compile the kernel programs into src/watchword/enforcer/datapath/ebpf/objects
+	@$(MAKE) -C bpf all PYTHON=$(CURDIR)/$(PYTHON)
+
+.PHONY: lint
+lint: setup ## Check formatting, style, types and the direction of imports
+	@scripts/lint
+
+.PHONY: format
+format: $(INSTALLED) ## Format and fix what can be fixed by a program
+	@scripts/lint --fix
+
+.PHONY: test
+test: setup ## Lint, then every test in order (root: real namespaces, kernel programs and attacks)
+	@scripts/test
+
+.PHONY: test-unit
+test-unit: setup ## Only the tests that need no root: unit, property, conventions
+	@scripts/test --no-lint unit property conventions
+
+.PHONY: demo
+demo: setup ## Run the demonstration until Ctrl-C (root)
+	@$(PYTHON) -m demo
+
+.PHONY: demo-check
+demo-check: setup ## Run the demonstration headless and assert every claim; last line is JSON (root)
+	@$(PYTHON) -m demo --check
+
+.PHONY: bench-connrate
+bench-connrate: setup ## New connections per second against the bare kernel; last line is JSON (root)
+	@$(PYTHON) -m bench.connrate
+
+.PHONY: bench-throughput
+bench-throughput: setup ## Bulk throughput against the bare kernel; last line is JSON (root)
+	@$(PYTHON) -m bench.throughput
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write the generated reference pages (docs/cli.md) anew
+	@$(PYTHON) scripts/cli-reference docs/cli.md
+
+.PHONY: wheel
+wheel: setup ## Build dist/watchword-*.whl with the compiled kernel programs inside
+	@$(PYTHON) -m pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir dist .
+	@ls dist/*.whl
+
+.PHONY: lock
+lock: ## Write requirements.lock anew from pyproject.toml (needs uv)
+	@scripts/lock
+
+.PHONY: clean
+clean: ## Remove everything that was built, .venv included
+	@$(MAKE) -C bpf clean
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
