@@ -1,0 +1,90 @@
+"""How a resource is declared: the base structs, field traits and naming that all resources share.
+
+A resource is a msgspec struct; what the API needs to know of a field beyond its type (read-only,
+creation-only, secret, indexed) is written at the field and read back by :mod:`watchword.model.registry`.
+Nothing here knows of HTTP or of a database.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+_ACRONYMS = {"id": "ID", "pu": "PU", "fqdn": "FQDN", "ip": "IP"}
+
+
+def wire_name(attribute: str) -> str:
+    """The API's camelCase name of a struct attribute: ``enforcer_id`` is ``enforcerID``."""
+    words = attribute.split("_")
+    head = _ACRONYMS.get(words[0], words[0])
+    return head + "".join(_ACRONYMS.get(word, word.capitalize()) for word in words[1:])
+
+
+def trait(
+    description: str,
+    *,
+    read_only: bool = False,
+    creation_only: bool = False,
+    secret: bool = False,
+    indexed: bool = False,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+    ge: int | None = None,
+    le: int | None = None,
+) -> msgspec.Meta:
+    """Describe one field.
+
+    ``read_only`` is set by the Console alone. ``creation_only`` may be given when the resource is
+    created and never again. ``secret`` is shown once, in the answer to the creation, and is never
+    stored in readable form. ``indexed`` fields are searched often.
+    """
+    extra: dict[str, Any] = {"description": description}
+    if read_only:
+        extra["readOnly"] = True
+    if creation_only:
+        extra["x-creation-only"] = True
+    if secret:
+        extra["x-secret"] = True
+    if indexed:
+        extra["x-indexed"] = True
+    make: Any = msgspec.Meta  # its overloads keep numeric and length limits apart; either may be None here
+    meta: msgspec.Meta = make(
+        extra_json_schema=extra, min_length=min_length, max_length=max_length, pattern=pattern, ge=ge, le=le
+    )
+    return meta
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=wire_name):
+    """Base of everything that appears in the API: named in camelCase, closed to unknown fields."""
+
+
+class Resource(Part, frozen=True, kw_only=True, rename=wire_name):
+    """Base of all resources."""
+
+    id: Annotated[str, trait("Identifier, chosen by the Console.", read_only=True, indexed=True)] = ""
+    namespace: Annotated[str, trait("Namespace the resource lives in.", read_only=True, indexed=True)] = ""
+    create_time: Annotated[
+        datetime.datetime | None, trait("When it was created (UTC).", read_only=True, indexed=True)
+    ] = None
+
+
+class Named(Resource, frozen=True, kw_only=True, rename=wire_name):
+    """Base of the resources that people name, describe and change."""
+
+    name: Annotated[str, trait("Name; unique within its namespace.", min_length=1, max_length=256, indexed=True)]
+    description: Annotated[str, trait("Free text.", max_length=1024)] = ""
+    update_time: Annotated[datetime.datetime | None, trait("When it last changed (UTC).", read_only=True)] = None
+    annotations: Annotated[dict[str, list[str]], trait("Free notes of tools; they decide nothing.")] = {}
+    protected: Annotated[bool, trait("Refuse deletion until this is cleared.")] = False
+
+
+class Tagged(Named, frozen=True, kw_only=True, rename=wire_name):
+    """Base of the resources that rulesets select by tags."""
+
+    associated_tags: Annotated[list[str], trait("Tags set by users, as key=value.")] = []
+    normalized_tags: Annotated[
+        list[str], trait("All tags that matching uses: user, source and generated.", read_only=True, indexed=True)
+    ] = []
