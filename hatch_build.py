@@ -1,8 +1,8 @@
 """Builds the kernel half into the wheel.
 
-A wheel without the compiled programs would install and then protect nothing, so this hook compiles them (`make -C bpf`),
-puts them inside, and refuses to go on when a source has no object. An editable installation needs none of it:
-`make bpf` writes the objects where the source tree is.
+A wheel without the compiled programs would install and then protect nothing, so this hook compiles them
+(`make -C bpf`), puts them inside, and refuses to go on when a source has no object. An editable
+installation needs none of it: `make bpf` writes the objects where the source tree is.
 """
 
 from __future__ import annotations
