@@ -1,0 +1,19 @@
+"""Simulated hosts for tests, benchmarks and the demonstration.
+
+A simulated host is one network namespace plus one cgroup v2 subtree. Needs root and the Debian
+packages in ``packages.txt``; imports nothing of Watchword.
+
+    with Testbed("name") as bed:
+        router = bed.router("r")
+        web, client = bed.host("web", router), bed.host("client", router)
+        web.start(["nginx", ...], cgroup="web")
+        client.run(["curl", f"http://{web.ipv4}/"])
+"""
+
+from testbed.bed import Testbed
+from testbed.host import Host
+from testbed.link import End, Link
+from testbed.process import Process
+from testbed.router import Router
+
+__all__ = ["End", "Host", "Link", "Process", "Router", "Testbed"]
