@@ -1,0 +1,1 @@
+"""Keys, certificates, signatures and tokens. Pure: clock and randomness are passed in."""
