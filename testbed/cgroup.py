@@ -38,15 +38,6 @@ def members(path: Path) -> list[int]:
     return found
 
 
-def path_of(pid: int) -> str | None:
-    """The v2 path of a process relative to :func:`root`, or None if it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    return next((line[3:] for line in lines if line.startswith("0::")), None)
-
-
 def kill(path: Path, timeout: float = 10.0) -> None:
     """SIGKILL everything in the subtree and wait until it is empty."""
     if not path.is_dir():

@@ -10,21 +10,26 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from testbed import cgroup, namespace
+from testbed import namespace
 
-_MOVE_AND_BECOME = 'echo 0 > "$1/cgroup.procs" || exit 125; shift; exec "$@"'
+_MOVE = 'echo 0 > "$1/cgroup.procs" || exit 125; shift; '
+_BECOME = _MOVE + 'exec "$@"'
+# Standard input is the writing end of a pipe at first: so the owner hears of the move, and nothing of
+# the pipe remains open in the program.
+_TELL_AND_BECOME = _MOVE + 'echo moved >&0; exec "$@" < /dev/null'
 
 
-def command_inside(net: str, group: Path, command: Sequence[str], user: str | None = None) -> list[str]:
+def command_inside(
+    net: str, group: Path, command: Sequence[str], user: str | None = None, script: str = _BECOME
+) -> list[str]:
     """The command line that runs ``command`` in namespace ``net`` and cgroup ``group``."""
     become = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"] if user else []
     enter = ["nsenter", f"--net={namespace.NAMED / net}", "--"]
-    return [*enter, "/bin/sh", "-c", _MOVE_AND_BECOME, "sh", str(group), *become, *command]
+    return [*enter, "/bin/sh", "-c", script, "sh", str(group), *become, *command]
 
 
 class Process:
@@ -45,32 +50,24 @@ class Process:
         self.log = log
         self.group = group
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            self._popen = subprocess.Popen(
-                command_inside(net, group, command, user),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **env} if env else None,
-                cwd=cwd,
-                start_new_session=True,  # Ctrl-C is for the owner, which then cleans up in order
-            )
-        self._await_move()
-
-    def _await_move(self) -> None:
-        """Return once the process is in its cgroup, so callers can rely on where it is."""
-        inside = "/" + str(self.group.relative_to(cgroup.root()))
-        deadline = time.monotonic() + 10
-        while self._popen.poll() is None:
-            where = cgroup.path_of(self.pid)
-            if where is not None and (where == inside or where.startswith(inside + "/")):
-                return
-            if time.monotonic() > deadline:
-                self.kill()
-                raise TimeoutError(f"{self.command} never entered {self.group}")
-            time.sleep(0.0005)
-        if self._popen.returncode == 125 and not self.group.is_dir():
-            raise RuntimeError(f"{self.command} could not enter {self.group}: {self.output()}")
+        heard, told = os.pipe()
+        try:
+            with log.open("ab") as output:
+                self._popen = subprocess.Popen(
+                    command_inside(net, group, command, user, _TELL_AND_BECOME),
+                    stdin=told,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **env} if env else None,
+                    cwd=cwd,
+                    start_new_session=True,  # Ctrl-C is for the owner, which then cleans up in order
+                )
+        finally:
+            os.close(told)
+        with os.fdopen(heard, "rb") as answer:
+            if not answer.readline():
+                self._popen.wait()
+                raise RuntimeError(f"{self.command} could not enter {net} and {group}: {self.output()}")
 
     @property
     def pid(self) -> int:

@@ -131,7 +131,8 @@ def test_a_process_that_left_the_cgroup_is_killed_too() -> None:
     with Testbed("escape") as bed:
         host = bed.host("one")
         process = host.start(["sh", "-c", f"echo 0 > {host.cgroup.parents[1]}/cgroup.procs; exec sleep 60"])
-        time.sleep(0.2)
+        while str(host.name) in Path(f"/proc/{process.pid}/cgroup").read_text().split("0::")[1]:
+            time.sleep(0.01)
         assert f"process {process.pid} in a network namespace" in "\n".join(bed.leftovers())
     assert bed.leftovers() == []
     assert not process.running()
