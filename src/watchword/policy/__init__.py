@@ -1,0 +1,1 @@
+"""The one policy engine: world to documents, documents to tables, and why. Pure."""

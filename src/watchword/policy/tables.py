@@ -6,11 +6,24 @@ that is present, so that tables hold only what differs from a broader entry:
 
 1. ``(local class, peer class, direction, protocol, segment)``
 2. ``(local class, peer class, direction, ANY_PROTOCOL, 0)``
-3. ``(local class, NO_CLASS, direction, ANY_PROTOCOL, 0)`` – the unit's default
+3. ``(local class, NO_CLASS, direction, ANY_PROTOCOL, 0)``: the unit's default, always present
 4. nothing: Reject
 
-Segments cut the port space of TCP and of UDP where any rule of the document begins or ends; segment
-numbers are unique per protocol, and 0 for protocols that no rule of the document names by port.
+Which peer class (:mod:`watchword.policy.lookup` is this in code):
+
+* a proved badge: that of ``peers``. A badge not listed is matched by no rule of any local unit and by
+  no default that allows; the default of the unit applies (or the datapath asks for the badge).
+* no identity: that of the longest prefix in ``prefixes`` that covers the address, else SOMEWHERE.
+  Identities and addresses never share a class. For SOMEWHERE there are only defaults.
+* A unit may always talk to itself (same badge); no table says so.
+
+Which segment:
+
+* Segments cut the port space of a protocol where a rule of the document begins or ends; numbers are
+  unique per protocol. 0 is for ports and protocols that no rule names by port.
+* Types and codes of ICMP and ICMPv6 (``type << 8 | code``) are segments like ports. Where a verdict
+  depends on the type, segment 0 of the protocol is Reject: a datapath that does not look at types
+  then refuses, and never guesses. One that does finds every type in a segment of its own.
 """
 
 from __future__ import annotations
@@ -96,6 +109,7 @@ class Tables:
     prefix_networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # CIDR -> network IDs
     segments: tuple[Segment, ...] = ()
     verdicts: Mapping[VerdictKey, Verdict] = field(default_factory=dict)
-    #: (local class, protocol, segment) of outgoing flows that some peer with identity may be allowed;
-    #: what is in neither this nor an allowed prefix is refused at connect().
+    #: (local class, protocol, segment) of outgoing flows that some peer with identity may be allowed,
+    #: also one that is not known yet; (local class, ANY_PROTOCOL, 0) stands for every flow. What is in
+    #: neither this nor an allowed prefix is refused at connect().
     reachable: frozenset[tuple[int, int, int]] = frozenset()

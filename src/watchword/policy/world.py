@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from watchword.model.expressions import Expression as Expression
 from watchword.wire.policy import Action, EnforcerEntry, PortRange
-
-#: Tag expression in disjunctive form: a peer matches when it has every tag of one inner tuple.
-Expression = tuple[tuple[str, ...], ...]
 
 Inherited = Literal["Allow", "Reject", "Inherit"]
 

@@ -16,22 +16,10 @@ from typing import Literal
 
 import msgspec
 
+from watchword.model.ports import ANY_PROTOCOL as ANY_PROTOCOL
+from watchword.model.ports import PortRange as PortRange
+
 Action = Literal["Allow", "Reject"]
-
-#: IANA protocol number for "every protocol" in a :class:`PortRange`; no real protocol uses it here.
-ANY_PROTOCOL = 255
-
-
-class PortRange(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A contiguous piece of one protocol's port space; ``first``..``last`` inclusive.
-
-    ``protocol`` is an IANA number or :data:`ANY_PROTOCOL`, in which case the range is 0..65535.
-    Protocols without ports use 0..65535. ICMP type/code pairs are ``type << 8 | code``.
-    """
-
-    protocol: int
-    first: int
-    last: int
 
 
 class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,71 @@
+"""The look-up in tables as every datapath must do it, one flow at a time.
+
+The reference for the kernel programs and their tests; nothing on a host decides by it.
+"""
+
+from __future__ import annotations
+
+from watchword.model import prefixes
+from watchword.policy.tables import NO_CLASS, SOMEWHERE, Direction, Tables, Verdict, VerdictKey
+from watchword.wire.policy import ANY_PROTOCOL
+
+
+def lookup(tables: Tables, unit: str, peer: int | str, direction: Direction, protocol: int, port: int) -> Verdict:
+    """What the end at local ``unit`` decides about ``peer``, a proved badge or an address without identity.
+
+    ``port`` is the flow's destination port, ``type << 8 | code`` for ICMP, 0 for protocols without.
+    """
+    local = tables.units[unit]
+    if isinstance(peer, int):
+        if peer == local.badge:
+            return Verdict("Allow")
+        known = tables.peers.get(peer)
+        peer_class = known.peer_class if known else NO_CLASS
+    else:
+        peer_class = prefix_class(tables, peer)
+    segment = segment_of(tables, protocol, port)
+    return verdict(tables, local.local_class, peer_class, direction, protocol, segment)
+
+
+def verdict(tables: Tables, local: int, peer: int, direction: Direction, protocol: int, segment: int) -> Verdict:
+    """The four steps of :mod:`watchword.policy.tables`."""
+    for key in (
+        VerdictKey(local, peer, direction, protocol, segment),
+        VerdictKey(local, peer, direction, ANY_PROTOCOL, 0),
+        VerdictKey(local, NO_CLASS, direction, ANY_PROTOCOL, 0),
+    ):
+        found = tables.verdicts.get(key)
+        if found is not None:
+            return found
+    return Verdict("Reject")
+
+
+def prefix_of(tables: Tables, address: str) -> str:
+    """The longest prefix of the tables that covers ``address``, "" when there is none."""
+    parsed = prefixes.parse_address(address)
+    bits = parsed.max_prefixlen
+    for length in range(bits, -1, -1):
+        candidate = str(prefixes.parse_prefix(f"{parsed}/{length}"))
+        if candidate in tables.prefixes:
+            return candidate
+    return ""
+
+
+def prefix_class(tables: Tables, address: str) -> int:
+    """The peer class of an address without identity."""
+    return tables.prefixes.get(prefix_of(tables, address), SOMEWHERE)
+
+
+def segment_of(tables: Tables, protocol: int, port: int) -> int:
+    """The segment of a port, 0 when no rule of the document names it."""
+    for segment in tables.segments:
+        if segment.protocol == protocol and segment.first <= port <= segment.last:
+            return segment.number
+    return 0
+
+
+def reachable(tables: Tables, unit: str, protocol: int, port: int) -> bool:
+    """Whether connect() from ``unit`` may go ahead in the hope of a peer with identity."""
+    local = tables.units[unit].local_class
+    segment = segment_of(tables, protocol, port)
+    return not tables.reachable.isdisjoint(((local, protocol, segment), (local, ANY_PROTOCOL, 0)))

@@ -1,0 +1,44 @@
+"""Namespace paths: the tree in which policy propagates downwards.
+
+Only paths are looked at here; whether a namespace exists is the Console's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from watchword.policy.tables import Direction
+from watchword.policy.world import Namespace
+from watchword.wire.policy import Action
+
+ROOT = "/"
+
+
+def upwards(path: str) -> Iterator[str]:
+    """``path`` itself, then each ancestor up to the root."""
+    while path != ROOT:
+        yield path
+        path = path[: path.rindex("/")] or ROOT
+    yield ROOT
+
+
+def reaches(origin: str, propagate: bool, path: str) -> bool:
+    """Whether something in ``origin`` is in force (or visible) in ``path``.
+
+    It always is in its own namespace, and below it when it propagates; never above or beside it.
+    """
+    if origin == path:
+        return True
+    return propagate and (origin == ROOT or path.startswith(origin + "/"))
+
+
+def default_action(namespaces: Mapping[str, Namespace], path: str, direction: Direction) -> tuple[Action, str]:
+    """What the nearest namespace that does not inherit says, and its path ("" when all inherit: Reject)."""
+    for candidate in upwards(path):
+        namespace = namespaces.get(candidate)
+        if namespace is None:
+            continue
+        action = namespace.default_incoming if direction == "in" else namespace.default_outgoing
+        if action != "Inherit":
+            return action, candidate
+    return "Reject", ""

@@ -1,0 +1,159 @@
+"""Hypothesis strategies for small, dense worlds, and the flows worth asking about in them.
+
+Small alphabets on purpose: everything collides with everything.
+"""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from watchword.model.ports import ANYTHING, PortRange
+from watchword.policy.world import Expression, Namespace, Network, Rule, Ruleset, Unit, World
+from watchword.wire.policy import EnforcerEntry
+
+PATHS = ("/", "/a", "/a/b", "/ab", "/a/b/c")
+TAGS = ("x=1", "x=2", "y=1", "y=22", "z=1")
+CLAUSES = (*TAGS, "x=*", "y=2*", "!x=1", "!z=*")
+ENFORCERS = ("e1", "e2", "e3")
+PREFIXES = (
+    "0.0.0.0/0",
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.0/24",
+    "10.1.2.3/32",
+    "10.1.128.0/17",
+    "128.0.0.0/1",
+    "::/0",
+    "fd00::/8",
+    "fd00:1::/32",
+    "fd00:1::7/128",
+)
+ADDRESSES = (
+    "10.0.0.1",
+    "10.1.0.1",
+    "10.1.2.1",
+    "10.1.2.3",
+    "10.1.200.1",
+    "9.9.9.9",
+    "192.0.2.1",
+    "fd00::1",
+    "fd00:1::1",
+    "fd00:1::7",
+    "2001:db8::1",
+)
+RANGES = (
+    ANYTHING,
+    PortRange(6, 80, 80),
+    PortRange(6, 0, 65535),
+    PortRange(6, 79, 443),
+    PortRange(6, 443, 65535),
+    PortRange(17, 53, 53),
+    PortRange(17, 1, 80),
+    PortRange(1, 0, 65535),
+    PortRange(1, 8 << 8, 8 << 8 | 255),
+    PortRange(1, 3 << 8 | 1, 3 << 8 | 4),
+    PortRange(58, 0, 65535),
+    PortRange(47, 0, 65535),
+)
+FLOWS = (
+    *((6, port) for port in (0, 79, 80, 81, 443, 444, 65535)),
+    *((17, port) for port in (0, 1, 53, 80, 81)),
+    *((1, kind) for kind in (0, 8 << 8, 8 << 8 | 255, 3 << 8, 3 << 8 | 1, 3 << 8 | 5)),
+    (58, 128 << 8),
+    (47, 0),
+    (50, 0),
+)
+
+_paths = st.sampled_from(PATHS)
+_actions = st.sampled_from(("Allow", "Reject"))
+_tags = st.frozensets(st.sampled_from(TAGS), max_size=4)
+_rarely = st.sampled_from((False, False, False, True))
+
+
+@st.composite
+def alternatives(draw: st.DrawFn) -> tuple[str, ...]:
+    clauses = draw(st.lists(st.sampled_from(CLAUSES), min_size=1, max_size=2, unique=True))
+    if all(clause.startswith("!") for clause in clauses):
+        clauses.append(draw(st.sampled_from(TAGS)))
+    return tuple(clauses)
+
+
+def expressions() -> st.SearchStrategy[Expression]:
+    return st.lists(alternatives(), min_size=1, max_size=2).map(tuple)
+
+
+def rules() -> st.SearchStrategy[Rule]:
+    ranges = st.lists(st.sampled_from(RANGES), min_size=1, max_size=2, unique=True).map(tuple)
+    return st.builds(
+        Rule,
+        name=st.just("r"),
+        action=_actions,
+        object=expressions(),
+        ports=ranges,
+        observed=_rarely,
+        log=st.booleans(),
+    )
+
+
+def namespaces() -> st.SearchStrategy[dict[str, Namespace]]:
+    inherited = st.sampled_from(("Inherit", "Inherit", "Allow", "Reject"))
+    return st.fixed_dictionaries({path: st.builds(Namespace, st.just(path), inherited, inherited) for path in PATHS})
+
+
+@st.composite
+def units(draw: st.DrawFn, number: int) -> Unit:
+    return Unit(
+        id=f"u{number}",
+        native_id=f"native-{number}",
+        name=f"unit {number}",
+        namespace=draw(_paths),
+        enforcer=draw(st.sampled_from(ENFORCERS)),
+        badge=100 + number,
+        tags=draw(_tags),
+    )
+
+
+@st.composite
+def networks(draw: st.DrawFn, number: int) -> Network:
+    entries = draw(st.lists(st.sampled_from(PREFIXES), min_size=1, max_size=3, unique=True))
+    carved = draw(st.lists(st.sampled_from(PREFIXES), max_size=2, unique=True))
+    return Network(
+        id=f"n{number}",
+        name=f"network {number}",
+        namespace=draw(_paths),
+        propagate=draw(st.booleans()),
+        entries=(*entries, *(f"!{entry}" for entry in carved)),
+        tags=draw(_tags),
+        identity_required=draw(_rarely),
+    )
+
+
+@st.composite
+def rulesets(draw: st.DrawFn, number: int) -> Ruleset:
+    return Ruleset(
+        id=f"s{number}",
+        name=f"ruleset {number}",
+        namespace=draw(_paths),
+        subject=draw(expressions()),
+        incoming=tuple(draw(st.lists(rules(), max_size=3))),
+        outgoing=tuple(draw(st.lists(rules(), max_size=3))),
+        propagate=draw(st.booleans()),
+        fallback=draw(_rarely),
+        disabled=draw(_rarely),
+    )
+
+
+def enforcers() -> dict[str, EnforcerEntry]:
+    return {enforcer: EnforcerEntry(certificate=enforcer.encode(), keys=()) for enforcer in ENFORCERS}
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    return World(
+        revision=draw(st.integers(1, 1 << 31)),
+        namespaces=draw(namespaces()),
+        units={f"u{number}": draw(units(number)) for number in range(draw(st.integers(1, 4)))},
+        networks={f"n{number}": draw(networks(number)) for number in range(draw(st.integers(0, 3)))},
+        rulesets={f"s{number}": draw(rulesets(number)) for number in range(draw(st.integers(0, 4)))},
+        enforcers=enforcers(),
+    )
