@@ -11,9 +11,25 @@ packages in ``packages.txt``; imports nothing of Watchword.
 """
 
 from testbed.bed import Testbed
+from testbed.capture import Capture, Frame
+from testbed.firewall import Drop, Match
 from testbed.host import Host
 from testbed.link import End, Link
+from testbed.packets import Option, Segment
 from testbed.process import Process
 from testbed.router import Router
 
-__all__ = ["End", "Host", "Link", "Process", "Router", "Testbed"]
+__all__ = [
+    "Capture",
+    "Drop",
+    "End",
+    "Frame",
+    "Host",
+    "Link",
+    "Match",
+    "Option",
+    "Process",
+    "Router",
+    "Segment",
+    "Testbed",
+]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import subprocess
+import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from testbed import cgroup, namespace
+from testbed.capture import Capture, Filter
+from testbed.firewall import Match, rule
+from testbed.injection import onto_loopback
 from testbed.link import End, Link
+from testbed.packets import Segment
 from testbed.process import Process, command_inside
+
+_SOURCE = Path(__file__).parents[1]
 
 # Set for every namespace: nothing is sent or refused that a test did not ask for.
 _QUIET = {
@@ -33,6 +41,8 @@ class Host:
     place for its files and ``pins`` its own directory on the bpf file system (made on request by
     :meth:`make_pins`). All of it is removed with the bed.
     """
+
+    forwards = False
 
     def __init__(self, name: str, net: str, group: Path, directory: Path, pins: Path) -> None:
         self.name = name
@@ -106,15 +116,21 @@ class Host:
         cgroup: str = "",
         user: str | None = None,
         env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end inside the host; returns what ``subprocess.run`` returns."""
+        """Run a program to its end inside the host; returns what ``subprocess.run`` returns.
+
+        ``cgroup`` names a group below the host's, made if missing. ``env`` is added to the
+        environment.
+        """
         with subprocess.Popen(
             command_inside(self.net, self.subgroup(cgroup), command, user),
             stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=dict(env) if env is not None else None,
+            env={**os.environ, **env} if env else None,
+            cwd=cwd,
             start_new_session=True,
         ) as process:
             try:
@@ -166,6 +182,40 @@ class Host:
             made = socket.socket(family, kind, protocol)
         self._sockets.add(made)
         return made
+
+    # -- packets
+
+    def capture(self, filter: str | Filter = "tcp") -> Capture:
+        """Record TCP segments on all devices: ``with host.capture("tcp port 80") as taken: ...``."""
+        return Capture(self, filter)
+
+    def inject_loopback(self, *packets: Segment | bytes) -> None:
+        """Send packets over ``lo``, past every program of the sender's side.
+
+        For the IPv4 stack to take them, ``accept_local`` and ``route_localnet`` are set on ``lo``.
+        """
+        self.sysctl("net.ipv4.conf.lo.accept_local", 1)
+        self.sysctl("net.ipv4.conf.lo.route_localnet", 1)
+        with self.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+            wire.bind(("lo", 0))
+            onto_loopback(wire, packets)
+
+    def send_raw(self, *packets: Segment | bytes, cgroup: str = "") -> int:
+        """Send packets through the host's own stack, by a process in its cgroup with raw sockets.
+
+        Returns how many the kernel refused to send.
+        """
+        lines = [packet if isinstance(packet, bytes) else packet.packet() for packet in packets]
+        text = "".join(line.hex() + "\n" for line in lines)
+        command = [sys.executable, "-m", "testbed.injection"]
+        return int(self.run(command, input=text, cgroup=cgroup, cwd=_SOURCE).stdout)
+
+    def mute_resets(self, port: int | None = None) -> None:
+        """Keep the kernel from answering packets of hand-made connections (to ``port``) by RST."""
+        for version in (4, 6):
+            which = Match("R", sport=port).arguments(version), Match("RA", sport=port).arguments(version)
+            for arguments in which:
+                rule(self, version, "-A", "OUTPUT", *arguments, "-j", "DROP")
 
     # -- life
 

@@ -8,6 +8,9 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING
 
 from testbed import namespace
+from testbed.firewall import Drop, Match
+from testbed.injection import onto_wire
+from testbed.packets import Segment
 
 if TYPE_CHECKING:
     from testbed.host import Host
@@ -48,6 +51,34 @@ class Link:
             if end.host is host:
                 return end
         raise ValueError(f"{host.name} is not on this link")
+
+    def other(self, host: Host) -> End:
+        """The end that does not belong to ``host``."""
+        return self.far if self.end(host) is self.near else self.near
+
+    def inject(self, toward: Host, *packets: Segment | bytes) -> None:
+        """Put packets on the wire towards ``toward``, as if the other end (or one beyond it) had sent them.
+
+        They pass no tc egress and no cgroup egress program.
+        """
+        onto_wire(self.other(toward), packets, self.end(toward).mac())
+
+    def drop(self, match: Match, *, toward: Host, count: int | None = 1, skip: int = 0) -> Drop:
+        """Lose packets on their way to ``toward``: pass ``skip`` matching ones, drop the next ``count``.
+
+        ``count=None`` drops all that follow. At most 10,000 each. With a router at one end the router
+        loses them; otherwise the receiver does, before its sockets and cgroup programs but after its
+        tc ingress programs.
+        """
+        receiver, sender = self.end(toward), self.other(toward)
+        if receiver.host.forwards:
+            dropping = Drop(receiver.host, "mangle", "FORWARD", ["-i", receiver.device], match)
+        elif sender.host.forwards:
+            dropping = Drop(sender.host, "mangle", "FORWARD", ["-o", sender.device], match)
+        else:
+            dropping = Drop(receiver.host, "raw", "PREROUTING", ["-i", receiver.device], match)
+        dropping.begin(count, skip)
+        return dropping
 
     def offload(self, enabled: bool) -> None:
         """Switch checksum and segmentation offload of both ends.
