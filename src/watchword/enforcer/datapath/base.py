@@ -18,7 +18,7 @@ class DatapathError(Exception):
     """The kernel refused something. The message says what, and what to do about it."""
 
 
-class FeatureMissing(DatapathError):
+class FeatureMissing(DatapathError):  # noqa: N818
     """The kernel lacks something this datapath needs; ``feature`` names it."""
 
     def __init__(self, feature: str, remedy: str) -> None:

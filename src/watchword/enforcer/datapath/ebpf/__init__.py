@@ -1,0 +1,1 @@
+"""The eBPF datapath: see docs/datapath.md and bpf/."""

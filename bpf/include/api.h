@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The contract between the kernel programs and Python: every struct and enum that both sides touch.
+ *
+ * Python reads the layouts from the BTF of the compiled objects (datapath/ebpf/btf.py), so this file
+ * is their only source. Natural alignment, explicit padding, never packed. All numbers are host
+ * order unless the comment says "network order".
+ */
+#ifndef WW_API_H
+#define WW_API_H
+
+enum ww_option {
+	WW_OPTION_KIND = 253,	/* RFC 3692-style experiment, shared by ExID (RFC 6994) */
+	WW_OPTION_EXID = 0x5757,	/* "WW" */
+	WW_OPTION_VERSION = 1,
+	WW_SYN_OPTION = 20,	/* bytes; all that a full Linux SYN leaves */
+	WW_SYNACK_OPTION = 20,
+	WW_ACK_OPTION = 28,	/* beside a 12-byte timestamp option */
+};
+
+enum ww_limit {
+	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
+	WW_HALF_OPEN = 65536,	/* slots, power of two */
+	WW_MAX_ENFORCERS = 8192,	/* peer Enforcers with keys at once */
+	WW_MAX_PEERS = 65536,	/* badges known at once */
+	WW_MAX_UNITS = 8192,	/* cgroups that place a unit */
+	WW_MAX_VERDICTS = 1048576,
+	WW_MAX_PREFIXES = 65536,
+	WW_MAX_FLOWS = 65536,	/* aggregated flows */
+	WW_MAX_DATAGRAMS = 65536,	/* datagram flows awaiting replies */
+	WW_BAD_PROOFS = 8,		/* wrong SYN-ACK proofs after which a connecting socket gives up */
+};
+
+/* Fixed peer classes; policy/tables.py has the same numbers and a test compares them. */
+enum ww_class {
+	WW_CLASS_NONE = 0,
+	WW_CLASS_SOMEWHERE = 1,
+	WW_CLASS_FIRST = 16,
+};
+
+enum ww_direction {
+	WW_IN = 0,
+	WW_OUT = 1,
+};
+
+enum ww_action {
+	WW_REJECT = 0,
+	WW_ALLOW = 1,
+};
+
+/* Why a packet was let through or not. Numbers are never reused; docs/reasons.md explains each. */
+enum ww_reason {
+	WW_REASON_POLICY = 0,		/* the tables said so */
+	WW_REASON_BADGE_UNKNOWN = 1,	/* the option's badge is in no table */
+	WW_REASON_KEY_MISSING = 2,	/* no pairwise key for that Enforcer and epochs */
+	WW_REASON_PROOF_WRONG = 3,	/* the MAC does not fit the transcript */
+	WW_REASON_PROOF_MISSING = 4,	/* an identity was announced and not proved */
+	WW_REASON_UNIT_UNKNOWN = 5,	/* the socket belongs to no unit that has a badge */
+	WW_REASON_MALFORMED = 6,	/* headers that this datapath does not parse are denied */
+	WW_REASON_SYN_PAYLOAD = 7,	/* data before proof (TCP Fast Open) */
+	WW_REASON_SIMULTANEOUS = 8,	/* SYN to a connecting socket */
+	WW_REASON_STATE_MISSING = 9,	/* established socket without a record of its admission */
+	WW_REASON_REVOKED = 10,		/* a later revision refuses a live flow */
+	WW_REASON_TABLES_EMPTY = 11,	/* no revision has been applied yet */
+	WW_REASON_STRAY = 12,		/* segment for a listener that opens nothing */
+	WW_REASON_NO_MEMORY = 13,	/* the kernel could not store the flow */
+	WW_REASON_MAX = 14,
+};
+
+/* Exact counters beside the reasons. */
+enum ww_counter {
+	WW_COUNT_DROPPED = 0,		/* + reason: packets dropped, by reason */
+	WW_COUNT_STAMPED_SYN = 32,
+	WW_COUNT_STAMPED_SYNACK = 33,
+	WW_COUNT_STAMPED_ACK = 34,
+	WW_COUNT_STAMP_NO_ROOM = 35,	/* SYN whose own options leave no 20 bytes */
+	WW_COUNT_STAMP_FAILED = 36,	/* the kernel refused to grow the packet */
+	WW_COUNT_PROVED = 37,		/* connections proved, as server */
+	WW_COUNT_FLOW_LOST = 38,	/* observations for which the flow table had no room */
+	WW_COUNT_EVENT_LOST = 39,	/* events for which the ring had no room */
+	WW_COUNT_EXISTING = 40,		/* connections older than the Enforcer, kept */
+	WW_COUNT_MAX = 41,
+};
+
+enum ww_phase {
+	WW_PHASE_CONNECTING = 1,	/* client: SYN allowed to leave */
+	WW_PHASE_PROVED = 2,		/* client: server proved; our proof not yet seen to have arrived */
+	WW_PHASE_RELEASED = 3,		/* both ends satisfied */
+	WW_PHASE_REFUSED = 4,		/* nothing passes any more */
+	WW_PHASE_EXISTING = 5,		/* older than the Enforcer */
+};
+
+/*
+ * One word decides which tables are in force: programs use bank (generation & 1). The agent fills
+ * the other bank and then writes generation, so a revision takes effect at once and as a whole.
+ */
+struct ww_state {
+	__u32 generation;	/* 0: nothing applied yet, everything is refused */
+	__u32 revision;		/* the Console's number, for records */
+	__u64 secret[2];	/* of this host only; makes nonces unpredictable */
+	__u32 levels;		/* bit n: some unit is placed at cgroup depth n */
+	__u32 epoch;		/* our newest datapath key epoch */
+	__u64 root;		/* cgroup id of the Enforcer's root */
+	__u32 root_level;
+	__u32 existing;		/* 1: established sockets without record are older than us, keep them */
+	__u64 agent;		/* cgroup id of the agent, whose own connections are always allowed */
+};
+
+/* cgroup id -> unit placed there */
+struct ww_unit {
+	__u32 badge;
+	__u32 class[2];		/* by bank; WW_CLASS_NONE: not in force there */
+	__u32 pad;
+};
+
+/* badge -> peer */
+struct ww_peer {
+	__u32 enforcer;		/* index into keys */
+	__u32 class[2];		/* by bank; WW_CLASS_NONE: not in force there */
+};
+
+/* Pairwise keys with one Enforcer, by [our epoch & 1][its epoch & 1]; valid says which are set. */
+struct ww_keys {
+	__u64 key[2][2][2];
+	__u32 own_epoch[2];
+	__u32 peer_epoch[2];
+	__u32 valid;		/* bit (own & 1) * 2 + (peer & 1) */
+	__u32 newest;		/* the peer's newest epoch */
+};
+
+struct ww_prefix4 {
+	__u32 length;
+	__u8 address[4];
+};
+
+struct ww_prefix6 {
+	__u32 length;
+	__u8 address[16];
+};
+
+struct ww_prefix_class {
+	__u32 class[2];		/* by bank; WW_CLASS_NONE: not in force there */
+};
+
+/* Segment number of every port of one protocol. */
+struct ww_segments {
+	__u16 number[65536];
+};
+
+/*
+ * Peer class before direction and port: the wildcard look-ups clear the tail of the key only.
+ */
+struct ww_verdict_key {
+	__u32 local;
+	__u32 peer;
+	__u8 bank;
+	__u8 direction;
+	__u8 protocol;
+	__u8 pad;
+	__u32 segment;
+};
+
+enum ww_verdict_flag {
+	WW_VERDICT_EXPLICIT = 1,	/* a rule rejects: answer, do not let it time out */
+	WW_VERDICT_LOG = 2,
+	WW_VERDICT_OBSERVED = 4,	/* observed_rule is set */
+	WW_VERDICT_OBSERVED_ALLOW = 8,
+	WW_VERDICT_REACHABLE = 16,	/* outgoing, no peer class: some identity may be allowed here */
+};
+
+struct ww_verdict {
+	__u8 action;
+	__u8 flags;
+	__u16 pad;
+	__u32 rule;		/* the agent's number for a rule key; 0 for a default */
+	__u32 observed_rule;
+};
+
+/* A remote transport address; IPv4 is ::ffff:a.b.c.d. Network order. */
+struct ww_address {
+	__u32 word[4];
+};
+
+/* A client's announcement, kept from SYN to SYN-ACK (and retransmissions) at the server. */
+struct ww_half_open {
+	struct ww_address remote;
+	__u16 remote_port;	/* network order */
+	__u16 local_port;	/* network order */
+	__u32 client_isn;
+	__u32 server_isn;	/* of the handshake that was proved */
+	__u32 badge;
+	__u32 unit;
+	__u16 dialled;
+	__u8 epoch;
+	__u8 proved;
+	__u64 nonce;
+};
+
+/* What a verified ACK grants to the socket that it is about to create, on the same CPU. */
+struct ww_grant {
+	struct ww_address remote;
+	__u16 remote_port;	/* network order */
+	__u16 local_port;	/* network order */
+	__u32 generation;
+	__u64 place;
+	__u32 unit;
+	__u32 peer;		/* 0: no identity */
+	__u32 rule;
+	__u32 observed_rule;
+	__u8 flags;		/* of the verdict */
+	__u8 valid;
+	__u16 pad;
+	__u32 pad2;
+};
+
+/* Socket storage: everything known about one live connection. Never evicted while it lives. */
+struct ww_flow {
+	__u32 generation;	/* of the tables that admitted it last */
+	__u8 phase;
+	__u8 direction;
+	__u8 flags;		/* of the verdict */
+	__u8 action;		/* of the verdict; refused flows keep why */
+	__u32 unit;		/* badge of the local end */
+	__u32 peer;		/* badge of the remote end, 0 without identity */
+	__u64 place;		/* cgroup id that places the local end */
+	__u64 nonce;		/* client's */
+	__u64 proof;		/* client's, over the whole transcript */
+	__u32 rule;
+	__u32 observed_rule;
+	__u16 port;		/* the server's port as this end sees it, host order */
+	__u8 bad_proofs;
+	__u8 epoch;		/* ours, announced in the SYN */
+	__u8 server_epoch;	/* the server's, answered in the SYN-ACK */
+	__u8 counted;		/* the connection is in the aggregate */
+	__u8 reason;
+	__u8 pad;
+	struct ww_address remote;
+	__u64 bytes_in;		/* already aggregated */
+	__u64 bytes_out;
+	__u32 segments_in;
+	__u32 segments_out;
+};
+
+/* Aggregate of all connections that look alike to a person. */
+struct ww_flow_key {
+	__u32 unit;
+	__u32 peer;
+	struct ww_address remote;	/* zero for a peer with identity */
+	__u32 rule;
+	__u32 observed_rule;
+	__u16 port;
+	__u8 protocol;
+	__u8 direction;
+	__u8 action;
+	__u8 reason;
+	__u8 flags;			/* of the verdict */
+	__u8 proved;
+};
+
+struct ww_flow_counts {
+	__u64 connections;
+	__u64 packets_in;
+	__u64 packets_out;
+	__u64 bytes_in;
+	__u64 bytes_out;
+	__u64 latency_us;	/* sum of first round-trip samples of connections opened here */
+	__u64 first_seen;	/* ns since boot */
+	__u64 last_seen;
+	__u32 revision;
+	__u32 pad;
+};
+
+/* Datagram flow started from this host: replies are free, and a local receiver learns the sender. */
+struct ww_datagram_key {
+	struct ww_address local;
+	struct ww_address remote;
+	__u16 local_port;	/* network order */
+	__u16 remote_port;	/* network order */
+	__u32 protocol;
+};
+
+struct ww_datagram {
+	__u32 unit;
+	__u32 generation;
+	__u64 seen;		/* ns since boot */
+};
+
+/* Numbers that the agent gives to names. */
+enum ww_name_kind {
+	WW_NAME_RULE = 1,
+	WW_NAME_ENFORCER = 2,
+};
+
+struct ww_name_key {
+	__u32 kind;
+	__u32 number;
+};
+
+struct ww_name {
+	char text[192];
+};
+
+enum ww_event_kind {
+	WW_EVENT_BADGE_UNKNOWN = 1,
+	WW_EVENT_REFUSED = 2,	/* an explicit reject of a SYN: the client is owed an RST */
+	WW_EVENT_ABORT = 3,	/* the server's proved identity is refused: the local socket is to end */
+};
+
+struct ww_event {
+	__u32 kind;
+	__u32 badge;
+	struct ww_address local;
+	struct ww_address remote;
+	__u16 local_port;	/* network order */
+	__u16 remote_port;	/* network order */
+	__u32 sequence;		/* of the SYN, host order */
+	__u64 netns;		/* cookie */
+	__u64 socket;		/* cookie, WW_EVENT_ABORT */
+};
+
+#endif /* WW_API_H */

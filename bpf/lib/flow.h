@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Live flows in socket storage, so that no table can evict them, and their aggregation.
+ */
+#ifndef WW_FLOW_H
+#define WW_FLOW_H
+
+#include "policy.h"
+#include "units.h"
+
+/* One record for each socket that takes part in a judged connection; freed with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct ww_flow);
+} live SEC(".maps");
+
+/* Aggregates by what a person would tell apart; read in bulk, never cleared while in use. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, WW_MAX_FLOWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ww_flow_key);
+	__type(value, struct ww_flow_counts);
+} flows SEC(".maps");
+
+/* What the agent has reported of each aggregate; no program uses it, it only outlives the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WW_MAX_FLOWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ww_flow_key);
+	__type(value, struct ww_flow_counts);
+} reported SEC(".maps");
+
+/* Names behind the numbers in verdicts and peers; no program uses them, they outlive the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WW_MAX_VERDICTS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ww_name_key);
+	__type(value, struct ww_name);
+} names SEC(".maps");
+
+inline_always void aggregate(const struct ww_flow_key *key, const struct ww_flow_counts *more)
+{
+	struct ww_flow_counts *counts = bpf_map_lookup_elem(&flows, key);
+	__u64 now = coarse_now();
+
+	if (!counts) {
+		struct ww_flow_counts fresh = { .first_seen = now };
+
+		bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST);
+		counts = bpf_map_lookup_elem(&flows, key);
+		if (!counts) {
+			count(WW_COUNT_FLOW_LOST);
+			return;
+		}
+	}
+	if (!counts->first_seen)
+		counts->first_seen = now;
+	counts->last_seen = now;
+	counts->connections += more->connections;
+	counts->packets_in += more->packets_in;
+	counts->packets_out += more->packets_out;
+	counts->bytes_in += more->bytes_in;
+	counts->bytes_out += more->bytes_out;
+	counts->latency_us += more->latency_us;
+	counts->revision = state.revision;
+}
+
+inline_always void flow_key_of(struct ww_flow_key *key, const struct ww_flow *flow)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->unit = flow->unit;
+	key->peer = flow->peer;
+	if (!flow->peer)
+		key->remote = flow->remote;
+	key->rule = flow->rule;
+	key->observed_rule = flow->observed_rule;
+	key->port = flow->port;
+	key->protocol = IPPROTO_TCP;
+	key->direction = flow->direction;
+	key->action = flow->action;
+	key->reason = flow->reason;
+	key->flags = flow->flags;
+	key->proved = !!flow->peer;
+}
+
+/*
+ * Adds to the aggregate what the connection has moved since the last time. The numbers are TCP's
+ * own (RFC 4898 counters), so nothing is counted per packet. *unsent* is payload about to leave.
+ */
+own_frame void account(struct ww_flow *flow, struct bpf_tcp_sock *tcp, __u32 unsent)
+{
+	struct ww_flow_counts more = {};
+	struct ww_flow_key key;
+	__u64 in = tcp->bytes_received;
+	__u64 out = tcp->bytes_acked + (tcp->snd_nxt - tcp->snd_una) + unsent;
+	__u32 segments_in = tcp->segs_in;
+	__u32 segments_out = tcp->segs_out;
+
+	if (out)
+		out--; /* the SYN occupies one sequence number */
+	more.bytes_in = in > flow->bytes_in ? in - flow->bytes_in : 0;
+	more.bytes_out = out > flow->bytes_out ? out - flow->bytes_out : 0;
+	more.packets_in = segments_in - flow->segments_in;
+	more.packets_out = segments_out - flow->segments_out;
+	flow->bytes_in = in;
+	flow->bytes_out = out;
+	flow->segments_in = segments_in;
+	flow->segments_out = segments_out;
+	if (!flow->counted) {
+		flow->counted = 1;
+		more.connections = 1;
+		if (flow->direction == WW_OUT)
+			more.latency_us = tcp->srtt_us >> 3;
+	}
+	flow_key_of(&key, flow);
+	aggregate(&key, &more);
+}
+
+inline_always void flow_take_verdict(struct ww_flow *flow, const struct ww_verdict *verdict)
+{
+	flow->action = verdict ? verdict->action : WW_REJECT;
+	flow->flags = verdict ? verdict->flags : 0;
+	flow->rule = verdict ? verdict->rule : 0;
+	flow->observed_rule = verdict ? verdict->observed_rule : 0;
+}
+
+/*
+ * Asks the tables in force again about a live flow, after a new revision. Its two ends are who they
+ * were when it was opened; whether they may still talk is what may have changed.
+ */
+own_frame bool flow_judge(struct ww_flow *flow, __u32 generation)
+{
+	__u32 bank = bank_of(generation), peer_class = WW_CLASS_NONE;
+	struct ww_unit *unit = unit_at(flow->place);
+	struct ww_verdict *verdict = NULL;
+
+	if (unit && unit->badge == flow->unit && unit->class[bank]) {
+		if (flow->peer && flow->peer == flow->unit) {
+			flow->generation = generation;
+			return true;
+		}
+		if (flow->peer) {
+			struct ww_peer *peer = bpf_map_lookup_elem(&peers, &flow->peer);
+
+			peer_class = peer ? peer->class[bank] : WW_CLASS_NONE;
+		} else {
+			peer_class = class_of_address(&flow->remote, bank);
+		}
+		if (peer_class)
+			verdict = verdict_of(bank, unit->class[bank], peer_class, flow->direction, IPPROTO_TCP,
+					     flow->port);
+	}
+	flow_take_verdict(flow, verdict);
+	flow->generation = generation;
+	if (flow->action == WW_ALLOW)
+		return true;
+	flow->phase = WW_PHASE_REFUSED;
+	flow->reason = WW_REASON_REVOKED;
+	return false;
+}
+
+/* A packet or SYN that is refused before there is a flow. Own stack frame: callers are deep. */
+own_frame void report_refusal(const struct ww_address *remote, __u32 unit, __u32 peer, __u64 why,
+			      const struct ww_verdict *verdict)
+{
+	struct ww_flow_counts more = { .connections = 1 };
+	struct ww_flow_key key = {
+		.unit = unit,
+		.peer = peer,
+		.port = why,
+		.protocol = why >> 16,
+		.direction = why >> 24,
+		.action = WW_REJECT,
+		.reason = why >> 32,
+	};
+
+	if (!peer)
+		key.remote = *remote;
+	if (verdict) {
+		key.rule = verdict->rule;
+		key.observed_rule = verdict->observed_rule;
+		key.flags = verdict->flags;
+	}
+	count_drop(why >> 32);
+	aggregate(&key, &more);
+}
+
+/* Where and why a packet was refused, in one register: a call takes five. */
+inline_always __u64 refusal_of(__u16 port, __u8 direction, __u8 protocol, enum ww_reason reason)
+{
+	return port | (__u64)protocol << 16 | (__u64)direction << 24 | (__u64)reason << 32;
+}
+
+#endif /* WW_FLOW_H */

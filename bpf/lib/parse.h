@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Headers of one TCP segment. What is not exactly understood is not guessed: IPv6 extension headers
+ * and fragments yield "no", and the caller denies (lessons, rule 9).
+ */
+#ifndef WW_PARSE_H
+#define WW_PARSE_H
+
+#include "types.h"
+
+/* The identity option as it stands on the wire; all fields in network order. */
+struct option_head {
+	__u8 kind;
+	__u8 length;
+	__be16 exid;
+	__be32 badge;
+};
+
+struct syn_option {
+	struct option_head head;
+	__u8 epoch;
+	__u8 version;
+	__be16 dialled;
+	__u8 nonce[8];
+};
+
+struct synack_option {
+	struct option_head head;
+	__u8 nonce[6];	/* lowest bit of the last byte: lowest bit of the server's epoch */
+	__u8 proof[6];
+};
+
+struct ack_option {
+	struct option_head head;
+	__u8 epoch;
+	__u8 server_epoch;	/* lowest bit only */
+	__be16 dialled;
+	__u8 nonce[8];
+	__u8 proof[8];
+};
+
+_Static_assert(sizeof(struct syn_option) == WW_SYN_OPTION, "SYN option");
+_Static_assert(sizeof(struct synack_option) == WW_SYNACK_OPTION, "SYN-ACK option");
+_Static_assert(sizeof(struct ack_option) == WW_ACK_OPTION, "ACK option");
+
+struct segment {
+	struct ww_address local;
+	struct ww_address remote;
+	__u16 local_port;	/* network order */
+	__u16 remote_port;	/* network order */
+	__u32 seq;		/* host order */
+	__u32 ack;		/* host order */
+	__u32 payload;		/* bytes */
+	__u16 tcp_at;		/* offset of the TCP header */
+	__u8 header;		/* length of the TCP header with options */
+	__u8 flags;
+};
+
+inline_always void address_v4(struct ww_address *address, __be32 v4)
+{
+	address->word[0] = 0;
+	address->word[1] = 0;
+	address->word[2] = bpf_htonl(0xffff);
+	address->word[3] = v4;
+}
+
+inline_always void address_v6(struct ww_address *address, const struct in6_addr *v6)
+{
+	__builtin_memcpy(address->word, v6, sizeof(address->word));
+}
+
+inline_always bool address_is_v4(const struct ww_address *address)
+{
+	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(0xffff);
+}
+
+inline_always bool address_equal(const struct ww_address *a, const struct ww_address *b)
+{
+	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+	       a->word[3] == b->word[3];
+}
+
+/*
+ * Offset of the TCP header from the network header at *at* bytes into the packet, or 0 when this is
+ * not a whole TCP segment behind a plain header. Fills addresses as (source, destination) and the
+ * length of the IP packet.
+ */
+inline_always __u32 parse_ip(struct __sk_buff *skb, __u32 at, struct ww_address *source,
+			     struct ww_address *destination, __u32 *end)
+{
+	void *data = (void *)(long)skb->data;
+	void *data_end = (void *)(long)skb->data_end;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + at;
+
+		if ((void *)(ip + 1) > data_end)
+			return 0;
+		if (ip->protocol != IPPROTO_TCP || ip->ihl < 5 || (ip->frag_off & bpf_htons(0x3fff)))
+			return 0;
+		address_v4(source, ip->saddr);
+		address_v4(destination, ip->daddr);
+		*end = at + bpf_ntohs(ip->tot_len);
+		return at + ip->ihl * 4;
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = data + at;
+
+		if ((void *)(ip + 1) > data_end)
+			return 0;
+		if (ip->nexthdr != IPPROTO_TCP)
+			return 0;
+		address_v6(source, &ip->saddr);
+		address_v6(destination, &ip->daddr);
+		*end = at + sizeof(*ip) + bpf_ntohs(ip->payload_len);
+		return at + sizeof(*ip);
+	}
+	return 0;
+}
+
+inline_always bool parse_tcp(struct __sk_buff *skb, __u32 at, __u32 end, bool incoming, struct segment *seg)
+{
+	void *data = (void *)(long)skb->data;
+	void *data_end = (void *)(long)skb->data_end;
+	struct tcphdr *tcp = data + at;
+
+	if ((void *)(tcp + 1) > data_end)
+		return false;
+	seg->tcp_at = at;
+	seg->header = tcp->doff * 4;
+	seg->flags = ((__u8 *)tcp)[13];
+	seg->seq = bpf_ntohl(tcp->seq);
+	seg->ack = bpf_ntohl(tcp->ack_seq);
+	if (seg->header < sizeof(*tcp) || at + seg->header > end)
+		return false;
+	seg->payload = end - at - seg->header;
+	seg->local_port = incoming ? tcp->dest : tcp->source;
+	seg->remote_port = incoming ? tcp->source : tcp->dest;
+	return true;
+}
+
+/* Everything about one segment whose network header stands *at* bytes into the packet. */
+inline_always bool parse_segment(struct __sk_buff *skb, __u32 at, bool incoming, struct segment *seg)
+{
+	__u32 end = 0, tcp_at;
+
+	if (incoming)
+		tcp_at = parse_ip(skb, at, &seg->remote, &seg->local, &end);
+	else
+		tcp_at = parse_ip(skb, at, &seg->local, &seg->remote, &end);
+	return tcp_at && parse_tcp(skb, tcp_at, end, incoming, seg);
+}
+
+/*
+ * Copies the last *length* bytes of the TCP options if they are an identity option of that length.
+ * Ours is always the last option: what stands elsewhere is not ours.
+ */
+inline_always bool load_option(struct __sk_buff *skb, const struct segment *seg, void *option, __u32 length)
+{
+	const struct option_head *head = option;
+
+	if (seg->header < sizeof(struct tcphdr) + length)
+		return false;
+	if (bpf_skb_load_bytes(skb, seg->tcp_at + seg->header - length, option, length))
+		return false;
+	return head->kind == WW_OPTION_KIND && head->length == length && head->exid == bpf_htons(WW_OPTION_EXID);
+}
+
+#endif /* WW_PARSE_H */

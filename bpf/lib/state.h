@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The state word, the exact counters and the event ring. */
+#ifndef WW_STATE_H
+#define WW_STATE_H
+
+#include "types.h"
+
+/* What is in force; written by the agent through a memory mapping, one word at a time. */
+struct ww_state state SEC(".data.state");
+
+/* Exact counters, summed over CPUs by the reader; index is enum ww_counter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WW_COUNT_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+/* Events for the agent: rare things only; a full ring costs an event, never a verdict. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} events SEC(".maps");
+
+inline_always void count(__u32 counter)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &counter);
+
+	if (value)
+		(*value)++;
+}
+
+inline_always void count_drop(enum ww_reason reason)
+{
+	count(WW_COUNT_DROPPED + reason);
+}
+
+inline_always void emit(struct ww_event *event)
+{
+	if (bpf_ringbuf_output(&events, event, sizeof(*event), 0))
+		count(WW_COUNT_EVENT_LOST);
+}
+
+/*
+ * Nanoseconds since boot to a few milliseconds, the cheap way where there is one: helper 160 came
+ * with 5.11, and iterators (WW_ITERATOR) may not call it.
+ */
+inline_always __u64 coarse_now(void)
+{
+#ifndef WW_ITERATOR
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_ktime_get_coarse_ns))
+		return bpf_ktime_get_coarse_ns();
+#endif
+	return bpf_ktime_get_ns();
+}
+
+inline_always __u32 generation_now(void)
+{
+	return READ_ONCE(state.generation);
+}
+
+inline_always __u32 bank_of(__u32 generation)
+{
+	return generation & 1;
+}
+
+#endif /* WW_STATE_H */

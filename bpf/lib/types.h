@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Kernel headers, builtins and the few constants every program needs. No vmlinux.h: only UAPI. */
+#ifndef WW_TYPES_H
+#define WW_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "api.h"
+
+#define inline_always static __attribute__((always_inline)) inline
+/* A BPF-to-BPF call: costs a few instructions, saves stack (512 bytes for a whole call chain). */
+#define own_frame static __attribute__((noinline, unused))
+
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
+
+#define WW_AF_INET 2
+#define WW_AF_INET6 10
+
+/* cgroup_skb return values */
+#define WW_DROP 0
+#define WW_PASS 1
+
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+/* TCP flags, byte 13 of the header */
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_PSH 0x08
+#define TCP_ACK 0x10
+
+#endif /* WW_TYPES_H */

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * refuse, cgroup connect: opens the record of an outgoing TCP connection, and fails connect() with
+ * EPERM when no identity and no network at that address could be allowed, instead of a time-out.
+ */
+#include "lib/handshake.h"
+
+inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *remote)
+{
+	__u32 generation = generation_now(), bank = bank_of(generation);
+	__u16 port = bpf_ntohs((__u16)ctx->user_port);
+	struct ww_verdict *verdict;
+	struct ww_flow *flow;
+	struct ww_unit *unit;
+	__u64 place;
+
+	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP || !ctx->sk)
+		return WW_PASS;
+	if (is_agent(bpf_get_current_cgroup_id()))
+		return WW_PASS;
+	if (!generation) {
+		count_drop(WW_REASON_TABLES_EMPTY);
+		return WW_DROP;
+	}
+	unit = unit_of_task(&place);
+	if (!unit || !unit->class[bank]) {
+		count_drop(WW_REASON_UNIT_UNKNOWN);
+		return WW_DROP;
+	}
+	verdict = verdict_of(bank, unit->class[bank], class_of_address(remote, bank), WW_OUT, IPPROTO_TCP, port);
+	if ((!verdict || verdict->action != WW_ALLOW) &&
+	    !identity_reachable(bank, unit->class[bank], IPPROTO_TCP, port)) {
+		report_refusal(remote, unit->badge, 0, refusal_of(port, WW_OUT, IPPROTO_TCP, WW_REASON_POLICY),
+			       verdict);
+		return WW_DROP;
+	}
+	flow = bpf_sk_storage_get(&live, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!flow) {
+		count_drop(WW_REASON_NO_MEMORY);
+		return WW_DROP;
+	}
+	if (flow->phase && flow->phase != WW_PHASE_CONNECTING && flow->phase != WW_PHASE_REFUSED)
+		return WW_PASS; /* connected already; the kernel answers EISCONN */
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->generation = generation;
+	flow->phase = WW_PHASE_CONNECTING;
+	flow->direction = WW_OUT;
+	flow->action = verdict ? verdict->action : WW_REJECT; /* for an answer without identity */
+	flow->unit = unit->badge;
+	flow->place = place;
+	flow->port = port;
+	flow->remote = *remote;
+	flow->epoch = state.epoch;
+	flow->nonce = client_nonce(bpf_get_socket_cookie(ctx));
+	return WW_PASS;
+}
+
+SEC("cgroup/connect4")
+int refuse4(struct bpf_sock_addr *ctx)
+{
+	struct ww_address remote;
+
+	address_v4(&remote, ctx->user_ip4);
+	return refuse(ctx, &remote);
+}
+
+SEC("cgroup/connect6")
+int refuse6(struct bpf_sock_addr *ctx)
+{
+	struct ww_address remote;
+
+	remote.word[0] = ctx->user_ip6[0];
+	remote.word[1] = ctx->user_ip6[1];
+	remote.word[2] = ctx->user_ip6[2];
+	remote.word[3] = ctx->user_ip6[3];
+	return refuse(ctx, &remote);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

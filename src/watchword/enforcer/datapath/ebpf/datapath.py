@@ -1,0 +1,354 @@
+"""The eBPF datapath of one Enforcer: everything between tables and pinned kernel objects.
+
+Kernel state outlives this object. The agent that comes next opens the same pins, puts its programs
+behind the same links and goes on; in between the kernel decides by what stands in its tables.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from watchword.enforcer.datapath.base import (
+    BadgeMissed,
+    DatapathError,
+    Event,
+    EventsLost,
+    FeatureMissing,
+    FlowSample,
+    PeerKeys,
+    Placement,
+)
+from watchword.enforcer.datapath.ebpf import _layout as layout
+from watchword.enforcer.datapath.ebpf import libbpf, samples
+from watchword.enforcer.datapath.ebpf._layout import Counter, EventKind, Limit, NameKind, Reason
+from watchword.enforcer.datapath.ebpf._layout import Event as KernelEvent
+from watchword.enforcer.datapath.ebpf.attachments import Attachments
+from watchword.enforcer.datapath.ebpf.bank import Banks
+from watchword.enforcer.datapath.ebpf.names import Numbers
+from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
+from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, SocketReaper, Tuple, address_text
+from watchword.policy.tables import Tables
+
+OBJECTS = Path(__file__).parent / "objects"
+_PROGRAMS = ("stamp", "refuse", "enforce", "establish", "sweep", "adopt")
+
+#: Layout of the maps; another number is another directory of pins.
+SCHEMA = "v1"
+
+_IDLE = 3600.0  # seconds after which a reported aggregate is dropped
+_REFUSALS_PER_POLL = 256  # RSTs sent for one batch of events; the rest time out by themselves
+
+
+class EbpfDatapath:
+    """Implements :class:`watchword.enforcer.datapath.base.Datapath`.
+
+    Must be created, and ``poll``/``apply`` called, in the network namespace it is to police.
+    ``agent_cgroup`` holds the agent, whose own connections are never judged.
+    """
+
+    name: Literal["ebpf", "netfilter", "windows"] = "ebpf"
+
+    def __init__(self, cgroup_root: Path, pin_root: Path, agent_cgroup: Path | None = None) -> None:
+        self._cgroup, self._agent = cgroup_root, agent_cgroup
+        self._pin_root, self._pins = pin_root, pin_root / SCHEMA
+        self._objects: list[BpfObject] = []
+        self._tables: Tables | None = None
+        self._placements: dict[str, str] = {}
+        self._handler: Callable[[Event], None] | None = None
+        self._ring: int | None = None
+        self._lost = 0
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Load, take over what an earlier agent left, attach when the first tables are in place."""
+        self._prepare_pins()
+        fds: dict[str, int] = {}
+        programs: dict[str, int] = {}
+        for name in _PROGRAMS:
+            path = OBJECTS / f"{name}.bpf.o"
+            if not path.exists():
+                raise DatapathError(f"{path.name} is missing from this installation: build it with `make bpf`")
+            loaded = self._load(path)
+            self._objects.append(loaded)
+            fds.update(loaded.maps)
+            programs.update(loaded.programs)
+        self._programs, self._fds = programs, fds
+        self._open_maps(fds)
+        self._attachments = Attachments(self._pins, self._cgroup, programs)
+        self._reaper, self._refusals = SocketReaper(), RefusalSender()
+        self._iterator = libbpf.link_create("attach sweep", programs["sweep"], 0, libbpf.TRACE_ITER, fds["live"])
+        if self._attachments.attached():
+            self._attachments.take_over()
+            self._attachments.attach_devices()
+
+    def _prepare_pins(self) -> None:
+        try:
+            self._pins.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise DatapathError(f"{self._pins} cannot be made: mount a bpffs at /sys/fs/bpf ({error})") from error
+        if not _is_bpffs(self._pins):
+            raise FeatureMissing("a bpffs at " + str(self._pin_root), "mount -t bpf bpf /sys/fs/bpf")
+
+    def _load(self, path: Path) -> BpfObject:
+        try:
+            return BpfObject(path, self._pins)
+        except libbpf.KernelRefused as error:
+            if error.log:
+                raise FeatureMissing(f"what {path.stem} needs", f"use a kernel from 5.12 on ({error})") from error
+            raise
+
+    def _open_maps(self, fds: Mapping[str, int]) -> None:
+        cpus = libbpf.checked("count CPUs", libbpf.library().libbpf_num_possible_cpus())
+        self._state_memory = mmap.mmap(fds["state"], mmap.PAGESIZE)
+        self._state = layout.State.from_buffer(self._state_memory)
+        self._keys = Map(fds["keys"], ctypes.c_uint32, layout.Keys)
+        self._counters = Map(fds["counters"], ctypes.c_uint32, ctypes.c_uint64 * cpus)  # type: ignore[type-var]
+        self._flows = Map(fds["flows"], layout.FlowKey, layout.FlowCounts * cpus)  # type: ignore[type-var]
+        self._reported = Map(fds["reported"], layout.FlowKey, layout.FlowCounts)
+        names = Map(fds["names"], layout.NameKey, layout.Name)
+        self._rules = Numbers(names, NameKind.RULE)
+        self._banks = Banks(
+            Map(fds["units"], ctypes.c_uint64, layout.Unit),
+            Map(fds["peers"], ctypes.c_uint32, layout.Peer),
+            Map(fds["prefixes4"], layout.Prefix4, layout.PrefixClass),
+            Map(fds["prefixes6"], layout.Prefix6, layout.PrefixClass),
+            Map(fds["verdicts"], layout.VerdictKey, layout.Verdict),
+            fds["segments"],
+            self._rules,
+            Numbers(names, NameKind.ENFORCER, Limit.MAX_ENFORCERS),
+        )
+        if not self._state.secret[0]:
+            self._state.secret[:] = [secrets.randbits(64) | 1, secrets.randbits(64)]
+        self._state.root = _cgroup_id(self._cgroup)
+        self._state.agent = _cgroup_id(self._agent) if self._agent else 0
+
+    def close(self) -> None:
+        """Let go; the kernel goes on deciding."""
+        if not self._objects:
+            return
+        if self._ring:
+            libbpf.library().ring_buffer__free(self._ring)
+            self._ring = None
+        os.close(self._iterator)
+        self._banks.close()
+        del self._state
+        self._state_memory.close()
+        self._reaper.close()
+        self._refusals.close()
+        for loaded in self._objects:
+            loaded.close()
+        self._objects.clear()
+
+    def uninstall(self) -> None:
+        """Unpin everything; with its last reference each link, program and map goes."""
+        self.close()
+        shutil.rmtree(self._pin_root, ignore_errors=False) if self._pin_root.exists() else None
+
+    # --- tables -------------------------------------------------------------------------------
+
+    def place(self, placements: Sequence[Placement]) -> None:
+        """Replace all placements; takes effect at once under the tables in force."""
+        for placement in placements:
+            if not Path(placement.cgroup).is_dir():
+                raise DatapathError(f"unit {placement.native_id}: the cgroup {placement.cgroup} does not exist")
+        self._placements = {placement.cgroup: placement.native_id for placement in placements}
+        if self._tables is not None:
+            self._enforce(self._tables)
+
+    def set_keys(self, own_epochs: Sequence[int], peers: Sequence[PeerKeys]) -> None:
+        """Write all pairwise keys; the newest own epoch is the one that handshakes announce."""
+        for peer in peers:
+            entry = layout.Keys()
+            for (own, theirs), key in sorted(peer.keys.items()):
+                i, j = own & 1, theirs & 1
+                entry.key[i][j][:] = [int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")]
+                entry.own_epoch[i], entry.peer_epoch[j] = own & 0xFFFFFFFF, theirs & 0xFFFFFFFF
+                entry.valid |= 1 << (i * 2 + j)
+                entry.newest = max(entry.newest, theirs)
+            self._keys.put(ctypes.c_uint32(self._banks.enforcer_number(peer.enforcer)), entry)
+        if own_epochs:
+            self._state.epoch = own_epochs[0]
+
+    def apply(self, tables: Tables) -> None:
+        """Fill the other bank, flip, judge the quiet flows; attach if nothing is attached yet."""
+        unchanged = self._tables is not None and _same_verdicts(self._tables, tables)
+        if unchanged and self._state.generation:
+            self._tables = tables
+            self._state.revision = tables.revision
+            return
+        self._enforce(tables)
+        if not self._attachments.attached():
+            self._begin()
+
+    def _enforce(self, tables: Tables) -> None:
+        generation = (self._state.generation + 1) & 0xFFFFFFFF or 2
+        badges = {unit.native_id: unit.badge for unit in tables.units.values()}
+        places: dict[int, int] = {}
+        levels = 0
+        for cgroup, native_id in self._placements.items():
+            path = Path(cgroup)
+            if path.is_dir():  # a unit may end while its revision is on the way
+                places[_cgroup_id(path)] = badges.get(native_id, 0)
+                levels |= 1 << _level(path)
+        self._banks.fill(generation & 1, tables, places)
+        self._state.levels |= levels  # before the flip a level too many is harmless, one too few is not
+        self._state.revision = tables.revision
+        self._state.generation = generation
+        self._state.levels = levels
+        self._tables = tables
+        self._cut_refused()
+
+    def _begin(self) -> None:
+        """Attach for the first time. Connections that stand now are older than the Enforcer."""
+        self._state.existing = 1
+        self._attachments.attach_devices()
+        self._attachments.attach_cgroup()
+        link = libbpf.link_create("attach adopt", self._programs["adopt"], 0, libbpf.TRACE_ITER)
+        try:
+            libbpf.iterate(link)
+        finally:
+            os.close(link)
+        self._state.existing = 0
+
+    def _cut_refused(self) -> None:
+        for raw in _chunks(libbpf.iterate(self._iterator), ctypes.sizeof(KernelEvent)):
+            self._reaper.destroy(_connection(KernelEvent.from_buffer_copy(raw)))
+
+    def revision(self) -> int:
+        """The revision in force, also one that an earlier agent applied."""
+        return int(self._state.revision) if self._state.generation else 0
+
+    # --- seeing -------------------------------------------------------------------------------
+
+    def _raw_flows(self) -> list[tuple[layout.FlowKey, layout.FlowCounts]]:
+        libbpf.iterate(self._iterator)  # live connections move their numbers into the aggregate
+        return [(key, samples.summed(per_cpu)) for key, per_cpu in self._flows.items_batched()]  # type: ignore[arg-type]
+
+    def flows(self) -> list[FlowSample]:
+        """All aggregates; those reported and idle for an hour are dropped after."""
+        clock = _clock()
+        return [samples.sample(key, counts, self._rules, clock) for key, counts in self._raw_flows()]
+
+    def unreported(self) -> list[tuple[FlowSample, FlowSample | None]]:
+        """What has grown since ``reported``."""
+        self._attachments.attach_devices() if self._attachments.attached() else None
+        clock, grown = _clock(), []
+        self._pending: dict[FlowSample, tuple[layout.FlowKey, layout.FlowCounts]] = {}
+        before = {samples.raw(key): counts for key, counts in self._reported.items_batched()}
+        for key, counts in self._raw_flows():
+            last = before.get(samples.raw(key))
+            now = samples.sample(key, counts, self._rules, clock)
+            if last is None or samples.raw(last) != samples.raw(counts):
+                grown.append((now, samples.sample(key, last, self._rules, clock) if last else None))
+                self._pending[now] = (key, counts)
+            elif time.time() - now.last_seen > _IDLE:
+                self._flows.remove(key)
+                self._reported.remove(key)
+        return grown
+
+    def reported(self, reported: Sequence[FlowSample]) -> None:
+        """Remember what has been handed on, in the kernel, where it outlives this process."""
+        self._reported.put_all(self._pending[sample] for sample in reported if sample in self._pending)
+
+    def counters(self) -> dict[str, int]:
+        """All counters by name, those that are zero too."""
+        names = {Counter.DROPPED + reason: f"dropped-{reason.name}" for reason in Reason if reason is not Reason.MAX}
+        names |= {counter: counter.name for counter in Counter if counter not in (Counter.DROPPED, Counter.MAX)}
+        found = {}
+        for number, name in names.items():
+            per_cpu = self._counters.get(ctypes.c_uint32(number))
+            found[name.lower().replace("_", "-")] = sum(per_cpu or ())  # type: ignore[arg-type]
+        return found
+
+    def watch(self, handler: Callable[[Event], None]) -> int:
+        """Deliver events to ``handler``; returns the descriptor that says when some wait."""
+        self._handler = handler
+        self._callback = libbpf.SampleHandler(self._on_sample)
+        lib = libbpf.library()
+        self._ring = lib.ring_buffer__new(self._fds["events"], self._callback, None, None)
+        if not self._ring:
+            raise libbpf.KernelRefused("open the event ring", ctypes.get_errno())
+        return int(lib.ring_buffer__epoll_fd(self._ring))
+
+    def poll(self) -> None:
+        """Deliver what waits, and say how many events found no room."""
+        self._refusals_left = _REFUSALS_PER_POLL
+        libbpf.checked("read events", libbpf.library().ring_buffer__consume(self._ring))
+        lost = sum(self._counters.get(ctypes.c_uint32(Counter.EVENT_LOST)) or ())  # type: ignore[arg-type]
+        if lost > self._lost and self._handler:
+            self._handler(EventsLost(lost - self._lost))
+        self._lost = lost
+
+    def _on_sample(self, _context: int, data: int, _size: int) -> int:
+        event = KernelEvent.from_buffer_copy(ctypes.string_at(data, ctypes.sizeof(KernelEvent)))
+        if event.kind == EventKind.BADGE_UNKNOWN and self._handler:
+            self._handler(BadgeMissed(event.badge))
+        elif event.kind == EventKind.REFUSED and self._refusals_left:
+            self._refusals_left -= 1
+            self._refusals.refuse(_connection(event), event.sequence)
+        elif event.kind == EventKind.ABORT:
+            self._reaper.destroy(_connection(event))
+        return 0
+
+
+def _connection(event: KernelEvent) -> Tuple:
+    return Tuple(
+        address_text(event.local),
+        int.from_bytes(event.local_port.to_bytes(2, "little"), "big"),
+        address_text(event.remote),
+        int.from_bytes(event.remote_port.to_bytes(2, "little"), "big"),
+    )
+
+
+def _chunks(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data) - size + 1, size)]
+
+
+def _clock() -> samples.Clock:
+    return samples.Clock(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC))
+
+
+def _same_verdicts(old: Tables, new: Tables) -> bool:
+    return (
+        old.units == new.units
+        and old.peers == new.peers
+        and old.prefixes == new.prefixes
+        and old.segments == new.segments
+        and old.verdicts == new.verdicts
+        and old.reachable == new.reachable
+    )
+
+
+def _cgroup_id(path: Path) -> int:
+    """A cgroup v2 directory's inode number is its ID (kernel Documentation/admin-guide/cgroup-v2.rst)."""
+    return path.stat().st_ino
+
+
+def _level(path: Path) -> int:
+    """Depth below the mount point of cgroup v2; the mount point itself is 0."""
+    depth = 0
+    while not os.path.ismount(path):
+        path, depth = path.parent, depth + 1
+    return depth
+
+
+def _is_bpffs(path: Path) -> bool:
+    return _filesystem(path) == "bpf"
+
+
+def _filesystem(path: Path) -> str:
+    best, kind = "", ""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, where, found, *_ = line.split()
+        if (str(path) + "/").startswith(where.rstrip("/") + "/") and len(where) >= len(best):
+            best, kind = where, found
+    return kind

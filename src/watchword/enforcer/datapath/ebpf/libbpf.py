@@ -1,0 +1,173 @@
+"""A thin binding of libbpf 1.x: the calls this datapath makes, nothing else.
+
+Functions raise :class:`KernelRefused` with the errno kept. Nothing here knows what the programs mean.
+The library is opened when first used, so that importing this module needs no libbpf.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from typing import Any
+
+from watchword.enforcer.datapath.base import DatapathError
+
+#: enum bpf_attach_type (linux/bpf.h)
+CGROUP_INET_INGRESS = 0
+CGROUP_INET_EGRESS = 1
+CGROUP_SOCK_OPS = 3
+CGROUP_INET4_CONNECT = 10
+CGROUP_INET6_CONNECT = 11
+TRACE_ITER = 28
+TCX_EGRESS = 47
+
+#: flags of bpf_map_update_elem
+ANY = 0
+NOEXIST = 1
+
+
+class KernelRefused(DatapathError):
+    """A libbpf call failed; ``errno`` says how, ``log`` what the verifier printed, if it did."""
+
+    def __init__(self, what: str, errno: int, log: str = "") -> None:
+        super().__init__(f"{what}: {os.strerror(errno)} (errno {errno})" + (f"\n{log}" if log else ""))
+        self.errno = errno
+        self.log = log
+
+
+class OpenOptions(ctypes.Structure):
+    """struct bpf_object_open_opts up to kernel_log_level."""
+
+    _fields_ = [
+        ("sz", ctypes.c_size_t),
+        ("object_name", ctypes.c_char_p),
+        ("relaxed_maps", ctypes.c_bool),
+        ("pin_root_path", ctypes.c_char_p),
+        ("stub", ctypes.c_uint32),
+        ("kconfig", ctypes.c_char_p),
+        ("btf_custom_path", ctypes.c_char_p),
+        ("kernel_log_buf", ctypes.c_char_p),
+        ("kernel_log_size", ctypes.c_size_t),
+        ("kernel_log_level", ctypes.c_uint32),
+    ]
+
+
+class LinkCreateOptions(ctypes.Structure):
+    """struct bpf_link_create_opts; the union at its end is never used here."""
+
+    _fields_ = [
+        ("sz", ctypes.c_size_t),
+        ("flags", ctypes.c_uint32),
+        ("iter_info", ctypes.c_void_p),
+        ("iter_info_len", ctypes.c_uint32),
+        ("target_btf_id", ctypes.c_uint32),
+        ("union", ctypes.c_uint64 * 5),
+    ]
+
+
+class BatchOptions(ctypes.Structure):
+    """struct bpf_map_batch_opts."""
+
+    _fields_ = [("sz", ctypes.c_size_t), ("elem_flags", ctypes.c_uint64), ("flags", ctypes.c_uint64)]
+
+
+#: int (*ring_buffer_sample_fn)(void *ctx, void *data, size_t size)
+SampleHandler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+_POINTER, _INT, _STRING = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
+
+#: name -> (result, arguments)
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "libbpf_set_print": (_POINTER, [_POINTER]),
+    "libbpf_num_possible_cpus": (_INT, []),
+    "bpf_object__open_file": (_POINTER, [_STRING, _POINTER]),
+    "bpf_object__load": (_INT, [_POINTER]),
+    "bpf_object__close": (None, [_POINTER]),
+    "bpf_object__next_map": (_POINTER, [_POINTER, _POINTER]),
+    "bpf_object__next_program": (_POINTER, [_POINTER, _POINTER]),
+    "bpf_program__name": (_STRING, [_POINTER]),
+    "bpf_program__fd": (_INT, [_POINTER]),
+    "bpf_map__name": (_STRING, [_POINTER]),
+    "bpf_map__fd": (_INT, [_POINTER]),
+    "bpf_map__set_pin_path": (_INT, [_POINTER, _STRING]),
+    "bpf_map__key_size": (ctypes.c_uint32, [_POINTER]),
+    "bpf_map__value_size": (ctypes.c_uint32, [_POINTER]),
+    "bpf_map__type": (_INT, [_POINTER]),
+    "bpf_map_lookup_elem": (_INT, [_INT, _POINTER, _POINTER]),
+    "bpf_map_update_elem": (_INT, [_INT, _POINTER, _POINTER, ctypes.c_uint64]),
+    "bpf_map_delete_elem": (_INT, [_INT, _POINTER]),
+    "bpf_map_get_next_key": (_INT, [_INT, _POINTER, _POINTER]),
+    "bpf_map_lookup_batch": (_INT, [_INT, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER]),
+    "bpf_map_update_batch": (_INT, [_INT, _POINTER, _POINTER, _POINTER, _POINTER]),
+    "bpf_map_delete_batch": (_INT, [_INT, _POINTER, _POINTER, _POINTER]),
+    "bpf_link_create": (_INT, [_INT, _INT, _INT, _POINTER]),
+    "bpf_link_update": (_INT, [_INT, _INT, _POINTER]),
+    "bpf_obj_pin": (_INT, [_INT, _STRING]),
+    "bpf_obj_get": (_INT, [_STRING]),
+    "bpf_iter_create": (_INT, [_INT]),
+    "ring_buffer__new": (_POINTER, [_INT, SampleHandler, _POINTER, _POINTER]),
+    "ring_buffer__free": (None, [_POINTER]),
+    "ring_buffer__consume": (_INT, [_POINTER]),
+    "ring_buffer__epoll_fd": (_INT, [_POINTER]),
+}
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The shared library with its signatures set; its own printing is turned off."""
+    try:
+        lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    except OSError as error:
+        raise DatapathError("libbpf.so.1 cannot be opened: install the package libbpf1") from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
+    lib.libbpf_set_print(None)
+    return lib
+
+
+def checked(what: str, result: int) -> int:
+    """``result``, unless it is negative: then the errno it stands for is raised."""
+    if result >= 0:
+        return result
+    raise KernelRefused(what, ctypes.get_errno() or -result)
+
+
+def pin(fd: int, path: str) -> None:
+    """Pin a map or link in a bpffs."""
+    checked(f"pin {path}", library().bpf_obj_pin(fd, path.encode()))
+
+
+def pinned(path: str) -> int | None:
+    """A new descriptor of the object pinned at ``path``, or None when nothing is pinned there."""
+    if not os.path.exists(path):
+        return None
+    return checked(f"open {path}", library().bpf_obj_get(path.encode()))
+
+
+def link_create(what: str, program: int, target: int, attach_type: int, map_fd: int | None = None) -> int:
+    """Attach a program to a cgroup descriptor or interface index; for iterators, to a map."""
+    options = LinkCreateOptions(sz=ctypes.sizeof(LinkCreateOptions))
+    info = ctypes.c_uint32(map_fd or 0)
+    if map_fd is not None:
+        options.iter_info = ctypes.cast(ctypes.pointer(info), ctypes.c_void_p)
+        options.iter_info_len = ctypes.sizeof(info)
+    return checked(what, library().bpf_link_create(program, target, attach_type, ctypes.byref(options)))
+
+
+def link_update(what: str, link: int, program: int) -> None:
+    """Replace the program behind a link, atomically for the packets that pass."""
+    checked(what, library().bpf_link_update(link, program, None))
+
+
+def iterate(link: int) -> bytes:
+    """Run an iterator program once and return all that it wrote."""
+    fd = checked("run an iterator", library().bpf_iter_create(link))
+    try:
+        pieces = []
+        while piece := os.read(fd, 1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(fd)

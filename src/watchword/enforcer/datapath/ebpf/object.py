@@ -1,0 +1,178 @@
+"""Loaded BPF objects, their programs and maps, in terms of bytes and descriptors."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from watchword.enforcer.datapath.ebpf import libbpf
+from watchword.enforcer.datapath.ebpf.libbpf import KernelRefused, checked, library
+
+_LOG_SIZE = 1 << 20
+_BATCH = 4096
+_ENOENT = 2
+_E2BIG = 7
+
+#: Internal maps (global data) carry the object's name; they are pinned by their section's.
+_INTERNAL = ".data."
+
+
+class BpfObject:
+    """One compiled object, loaded; its maps are taken from ``pins`` where they exist, else pinned there."""
+
+    def __init__(self, path: Path, pins: Path) -> None:
+        self._log = ctypes.create_string_buffer(_LOG_SIZE)
+        options = libbpf.OpenOptions(sz=ctypes.sizeof(libbpf.OpenOptions))
+        options.kernel_log_buf = ctypes.cast(self._log, ctypes.c_char_p)
+        options.kernel_log_size = _LOG_SIZE
+        self._handle = library().bpf_object__open_file(os.fsencode(path), ctypes.byref(options))
+        if not self._handle:
+            raise KernelRefused(f"open {path.name}", ctypes.get_errno())
+        try:
+            self._load(path, pins)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, path: Path, pins: Path) -> None:
+        lib = library()
+        handles = list(_walk(lib.bpf_object__next_map, self._handle))
+        for handle in handles:
+            name = _map_name(handle)
+            if not name.startswith("."):
+                checked(f"pin {name}", lib.bpf_map__set_pin_path(handle, os.fsencode(pins / name)))
+        if lib.bpf_object__load(self._handle) < 0:
+            raise KernelRefused(
+                f"load {path.name}", ctypes.get_errno(), self._log.value.decode(errors="replace")[-4000:]
+            )
+        self.maps = {_map_name(handle): lib.bpf_map__fd(handle) for handle in handles}
+        self.programs = {
+            lib.bpf_program__name(handle).decode(): lib.bpf_program__fd(handle)
+            for handle in _walk(lib.bpf_object__next_program, self._handle)
+        }
+
+    def close(self) -> None:
+        """Close all descriptors; what is pinned or attached stays."""
+        if self._handle:
+            library().bpf_object__close(self._handle)
+            self._handle = None
+
+
+def _walk(following: object, handle: int) -> Iterator[int]:
+    current = following(handle, None)  # type: ignore[operator]
+    while current:
+        yield current
+        current = following(handle, current)  # type: ignore[operator]
+
+
+def _map_name(handle: int) -> str:
+    name = str(library().bpf_map__name(handle).decode())
+    return name.rpartition(_INTERNAL)[2] if _INTERNAL in name else name
+
+
+K = TypeVar("K", bound=ctypes.Structure | ctypes.c_uint32 | ctypes.c_uint64)
+V = TypeVar("V", bound=ctypes.Structure | ctypes.c_uint32 | ctypes.c_uint64 | ctypes.Array[ctypes.c_char])
+
+
+class Map(Generic[K, V]):
+    """A map with typed keys and values. A per-CPU map's value type is the array over all CPUs."""
+
+    def __init__(self, fd: int, key: type[K], value: type[V]) -> None:
+        self.fd = fd
+        self.key, self.value = key, value
+
+    def get(self, key: K) -> V | None:
+        """A copy of the value, or None."""
+        value = self.value()
+        if library().bpf_map_lookup_elem(self.fd, ctypes.byref(key), ctypes.byref(value)) == 0:
+            return value
+        if ctypes.get_errno() == _ENOENT:
+            return None
+        raise KernelRefused("map look-up", ctypes.get_errno())
+
+    def put(self, key: K, value: V) -> None:
+        """Set one entry."""
+        self._update(key, value)
+
+    def _update(self, key: K, value: V) -> None:
+        result = library().bpf_map_update_elem(self.fd, ctypes.byref(key), ctypes.byref(value), libbpf.ANY)
+        checked("map update", result)
+
+    def remove(self, key: K) -> None:
+        """Remove one entry if it is there."""
+        if library().bpf_map_delete_elem(self.fd, ctypes.byref(key)) < 0 and ctypes.get_errno() != _ENOENT:
+            raise KernelRefused("map removal", ctypes.get_errno())
+
+    def put_all(self, entries: Iterable[tuple[K, V]]) -> None:
+        """Set many entries with few system calls."""
+        for keys, values, count in _batches(self.key, self.value, entries):
+            number = ctypes.c_uint32(count)
+            options = libbpf.BatchOptions(sz=ctypes.sizeof(libbpf.BatchOptions))
+            result = library().bpf_map_update_batch(self.fd, keys, values, ctypes.byref(number), ctypes.byref(options))
+            checked("map batch update", result)
+
+    def remove_all(self, keys: Iterable[K]) -> None:
+        """Remove entries that may be there."""
+        for key in keys:
+            self.remove(key)
+
+    def items(self) -> list[tuple[K, V]]:
+        """All entries, read one by one; entries that vanish meanwhile are left out."""
+        found: list[tuple[K, V]] = []
+        current: K | None = None
+        while True:
+            following = self.key()
+            pointer = ctypes.byref(current) if current is not None else None
+            if library().bpf_map_get_next_key(self.fd, pointer, ctypes.byref(following)) < 0:
+                return found
+            value = self.get(following)
+            if value is not None:
+                found.append((following, value))
+            current = following
+
+    def items_batched(self) -> list[tuple[K, V]]:
+        """All entries of a hash map, read in bulk."""
+        found: list[tuple[K, V]] = []
+        keys, values = (self.key * _BATCH)(), (self.value * _BATCH)()
+        options = libbpf.BatchOptions(sz=ctypes.sizeof(libbpf.BatchOptions))
+        position, first = ctypes.create_string_buffer(64), True
+        while True:
+            number = ctypes.c_uint32(_BATCH)
+            result = library().bpf_map_lookup_batch(
+                self.fd,
+                None if first else position,
+                position,
+                keys,
+                values,
+                ctypes.byref(number),
+                ctypes.byref(options),
+            )
+            errno = ctypes.get_errno() if result < 0 else 0
+            if errno not in (0, _ENOENT):
+                raise KernelRefused("map batch look-up", errno)
+            for index in range(number.value):
+                found.append((_copy(keys[index]), _copy(values[index])))
+            if errno == _ENOENT:
+                return found
+            first = False
+
+
+def _copy(value: V) -> V:
+    return type(value).from_buffer_copy(value)
+
+
+def _batches(
+    key: type[K], value: type[V], entries: Iterable[tuple[K, V]]
+) -> Iterator[tuple[ctypes.Array[K], ctypes.Array[V], int]]:
+    keys, values, count = (key * _BATCH)(), (value * _BATCH)(), 0
+    for each_key, each_value in entries:
+        keys[count], values[count] = each_key, each_value
+        count += 1
+        if count == _BATCH:
+            yield keys, values, count
+            count = 0
+    if count:
+        yield keys, values, count

@@ -1,0 +1,128 @@
+"""Ending connections from outside: socket destruction, and the RST that a refused client is owed.
+
+Both act in the network namespace in which they were opened. The numbers are from
+linux/inet_diag.h and linux/sock_diag.h.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from dataclasses import dataclass
+
+from watchword.enforcer.datapath.ebpf._layout import Address
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DESTROY = 21
+_NLM_F_REQUEST, _NLM_F_ACK = 1, 4
+_NOCOOKIE = 0xFFFFFFFF
+_ENOENT, _EOPNOTSUPP = 2, 95
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple:
+    """One connection as this host sees it; addresses as text, ports in host order."""
+
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+
+
+def address_text(address: Address) -> str:
+    """A kernel address as people write it; IPv4-mapped ones as IPv4."""
+    raw = bytes(address)
+    if raw[:12] == b"\0" * 10 + b"\xff\xff":
+        return socket.inet_ntop(socket.AF_INET, raw[12:])
+    return socket.inet_ntop(socket.AF_INET6, raw)
+
+
+class SocketReaper:
+    """Destroys TCP sockets (SOCK_DESTROY): both ends learn it, also of a quiet connection."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
+        self._sequence = 0
+
+    def destroy(self, connection: Tuple) -> bool:
+        """True if there was such a socket. Raises :class:`OSError` when the kernel cannot do it at all."""
+        family = socket.AF_INET6 if ":" in connection.remote else socket.AF_INET
+        local, remote = (socket.inet_pton(family, a).ljust(16, b"\0") for a in (connection.local, connection.remote))
+        sockid = struct.pack("!HH", connection.local_port, connection.remote_port) + local + remote
+        sockid += struct.pack("=III", 0, _NOCOOKIE, _NOCOOKIE)
+        body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + sockid
+        self._sequence += 1
+        header = struct.pack("=IHHII", 16 + len(body), _SOCK_DESTROY, _NLM_F_REQUEST | _NLM_F_ACK, self._sequence, 0)
+        self._socket.send(header + body)
+        return self._answer()
+
+    def _answer(self) -> bool:
+        while True:
+            message = self._socket.recv(4096)
+            _, _, _, sequence, _ = struct.unpack_from("=IHHII", message)
+            if sequence != self._sequence:
+                continue
+            errno = -struct.unpack_from("=i", message, 16)[0]
+            if errno in (0, _ENOENT):
+                return errno == 0
+            if errno == _EOPNOTSUPP:
+                raise OSError(errno, "the kernel lacks CONFIG_INET_DIAG_DESTROY")
+            raise OSError(errno, "SOCK_DESTROY")
+
+    def close(self) -> None:
+        """Close the netlink socket."""
+        self._socket.close()
+
+
+class RefusalSender:
+    """Answers a refused SYN with RST, as a closed port would, so that the client need not wait."""
+
+    def __init__(self) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        self._v4 = socket.socket(socket.AF_INET, kind, socket.IPPROTO_RAW)
+        self._v6 = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_RAW)
+
+    def refuse(self, connection: Tuple, sequence: int) -> None:
+        """Send the RST for the SYN with this sequence number (RFC 9293 section 3.10.7.1)."""
+        source = ipaddress.ip_address(connection.local)
+        destination = ipaddress.ip_address(connection.remote)
+        segment = struct.pack(
+            "!HHIIBBHHH",
+            connection.local_port,
+            connection.remote_port,
+            0,
+            (sequence + 1) & 0xFFFFFFFF,
+            5 << 4,
+            0x14,  # RST, ACK
+            0,
+            0,
+            0,
+        )
+        pseudo = source.packed + destination.packed + struct.pack("!IHH", len(segment), 0, socket.IPPROTO_TCP)
+        check = _checksum(pseudo + segment)
+        segment = segment[:16] + struct.pack("!H", check) + segment[18:]
+        try:
+            if source.version == 4:
+                header = struct.pack(
+                    "!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0x4000, 64, 6, 0, source.packed, destination.packed
+                )
+                self._v4.sendto(header + segment, (connection.remote, 0))
+            else:
+                header = struct.pack("!IHBB16s16s", 6 << 28, len(segment), 6, 64, source.packed, destination.packed)
+                self._v6.sendto(header + segment, (connection.remote, 0))
+        except OSError:
+            # A courtesy that cannot be sent costs the client a time-out, nothing else.
+            return
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self._v4.close()
+        self._v6.close()
+
+
+def _checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
