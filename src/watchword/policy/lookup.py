@@ -5,6 +5,8 @@ The reference for the kernel programs and their tests; nothing on a host decides
 
 from __future__ import annotations
 
+import functools
+
 from watchword.model import prefixes
 from watchword.policy.tables import NO_CLASS, SOMEWHERE, Direction, Tables, Verdict, VerdictKey
 from watchword.wire.policy import ANY_PROTOCOL
@@ -40,15 +42,14 @@ def verdict(tables: Tables, local: int, peer: int, direction: Direction, protoco
     return Verdict("Reject")
 
 
+_parsed = functools.lru_cache(maxsize=4096)(prefixes.parse_prefix)
+
+
 def prefix_of(tables: Tables, address: str) -> str:
     """The longest prefix of the tables that covers ``address``, "" when there is none."""
     parsed = prefixes.parse_address(address)
-    bits = parsed.max_prefixlen
-    for length in range(bits, -1, -1):
-        candidate = str(prefixes.parse_prefix(f"{parsed}/{length}"))
-        if candidate in tables.prefixes:
-            return candidate
-    return ""
+    covering = [prefix for prefix in tables.prefixes if parsed in _parsed(prefix)]
+    return max(covering, key=lambda prefix: _parsed(prefix).prefixlen, default="")
 
 
 def prefix_class(tables: Tables, address: str) -> int:
