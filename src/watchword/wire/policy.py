@@ -150,9 +150,18 @@ def patched(base: PolicyDocument, delta: PolicyDelta) -> PolicyDocument:
     return PolicyDocument(revision=delta.revision, **tables)
 
 
-_canonical = msgspec.msgpack.Encoder(order="deterministic")
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def digest(document: PolicyDocument) -> bytes:
-    """SHA-256 over the canonical encoding: what a revision's signature covers."""
-    return hashlib.sha256(_canonical.encode(document)).digest()
+    """SHA-256 over the canonical encoding: what a revision's signature covers.
+
+    Canonical is: the revision, then each table as a list of its (key, entry) pairs in order of keys.
+    Entries hold no mappings, so their encoding has only one form.
+    """
+    tables = [sorted(getattr(document, table).items(), key=_key) for table in TABLES]
+    return hashlib.sha256(_encode((document.revision, *tables))).digest()
+
+
+def _key(pair: tuple[str | int, object]) -> str | int:
+    return pair[0]
