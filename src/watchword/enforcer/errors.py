@@ -13,6 +13,8 @@ No text of these ever holds a secret.
 
 from __future__ import annotations
 
+import msgspec
+
 
 class EnforcerError(Exception):
     """Base of the Enforcer's own errors."""
@@ -45,3 +47,7 @@ class RevisionError(EnforcerError):
 
 class UnitError(EnforcerError):
     """A unit cannot be started or placed."""
+
+
+#: What decoding bytes of any origin may raise; text that is not UTF-8 is a plain ValueError there.
+UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)

@@ -104,8 +104,8 @@ def checked(settings: Settings) -> Settings:
             )
     if settings.offline_max_age is not None and settings.offline_max_age < 0:
         raise SettingsError("offline_max_age", "is negative", "give seconds, or 0 to hold a revision for ever")
-    if settings.proxy not in ("", "none") and urlsplit(settings.proxy).scheme not in ("http", "https"):
-        raise SettingsError("proxy", "is no http:// or https:// address", 'give one, or "none" for no proxy')
+    if settings.proxy not in ("", "none") and urlsplit(settings.proxy).scheme != "http":
+        raise SettingsError("proxy", "is no http:// address", 'give that of a CONNECT proxy, or "none"')
     _check_tags("tags", settings.tags)
     _check_units(settings.units)
     return settings

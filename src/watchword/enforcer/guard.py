@@ -1,0 +1,414 @@
+"""An enrolled Enforcer on duty: what the Console, the host and the clock say, turned into state and messages.
+
+Decides nothing about packets. Every handler here is synchronous and quick; the work in the kernel is
+done in one place (:meth:`Guard.keep_enforcing`), so that changes that come together cost one pass.
+Sessions come and go without effect on what is enforced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from watchword.enforcer import credential as credentials
+from watchword.enforcer import files, health, transport
+from watchword.enforcer.addressbook import AddressBook
+from watchword.enforcer.badges import BadgeQuestions
+from watchword.enforcer.credential import Credential
+from watchword.enforcer.datapath.base import BadgeMissed, Datapath, DatapathError, Event, EventsLost, FeatureMissing
+from watchword.enforcer.enforcement import Enforcement
+from watchword.enforcer.errors import UNDECODABLE, CredentialError, RevisionError
+from watchword.enforcer.keys import DatapathKeys
+from watchword.enforcer.link import Link, Route
+from watchword.enforcer.pairing import Pairing
+from watchword.enforcer.reports import Reports
+from watchword.enforcer.session import (
+    Adopt,
+    BadgeAbsent,
+    Command,
+    Established,
+    Evict,
+    Facts,
+    Refused,
+    ReportsStored,
+    Session,
+    UnitsAnswered,
+)
+from watchword.enforcer.settings import Settings
+from watchword.enforcer.store import RevisionStore, SignedDocument
+from watchword.enforcer.units import Units
+from watchword.identity.keys import Random
+from watchword.wire import messages
+from watchword.wire.policy import PolicyDocument
+
+_log = logging.getLogger(__name__)
+
+_HOUSE_INTERVAL = 0.5
+_STATUS_INTERVAL = 60.0
+_RESEND_AFTER = 30.0
+_RETRY_AFTER = 2.0
+#: A certificate that ends within this many seconds is complained about.
+_CERTIFICATE_WARNING = 30 * 86400.0
+
+_WELCOME_FILE = "welcome"
+
+
+class Guard:
+    """The parts of an enrolled Enforcer, and what passes between them."""
+
+    def __init__(
+        self, settings: Settings, credential: Credential, datapath: Datapath, root: Path, random: Random
+    ) -> None:
+        enrolled = credential.enrolled
+        self.settings = settings
+        self.credential = credential
+        self.problems: dict[str, str] = {}
+        self.units = Units(settings, root, settings.data / "units")
+        self.keys = DatapathKeys(settings.data, enrolled.enforcer, credential.key, time.time(), random)
+        self.pairing = Pairing(credential.authority, enrolled.console, enrolled.enforcer)
+        self.enforcement = Enforcement(datapath, self.pairing, self.units)
+        self.store = RevisionStore(settings.data, enrolled.console_public, enrolled.enforcer)
+        self.reports = Reports(settings.data, time.time())
+        self.book = AddressBook()
+        self.questions = BadgeQuestions()
+        self.welcome = _remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace)
+        url = settings.console or enrolled.console_url
+        route = Route(
+            url, transport.trusting(enrolled.authority, settings.trusted_ca), transport.proxy(settings.proxy, url)
+        )
+        self.link = Link(route, self._session, self._handle, self._session_over)
+        self.held: PolicyDocument | None = None
+        self._desired: SignedDocument | None = None
+        self._told_refused = 0
+        self._work = asyncio.Event()
+        self._pulse: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._report_sent = 0.0
+        self._status_sent = 0.0
+        self._told_problems: tuple[str, ...] | None = None
+        self._version = metadata.version("watchword")
+        self._kernel = platform.release()
+        self._was_established = False
+        self._events = -1
+        self.removed = False
+
+    # --- starting -----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Find the units again, and enforce the revision on disk before anything else happens."""
+        self.units.restore()
+        self.units.refresh()
+        asyncio.get_running_loop().add_reader(self.units.watch.fileno(), self._populations_changed)
+        self.enforcement.own_keys(self.keys.usable())
+        self.enforcement.expire(self._too_old())
+        try:
+            stored = self.store.load()
+        except RevisionError as error:
+            self.problems["store"] = f"the stored revision is not used: {error}"
+            _log.error("the stored revision is not used: %s", error)
+            return
+        if stored is None:
+            return
+        self._desired = stored
+        self._install()
+        kernel = self.enforcement.datapath.revision()
+        if kernel > stored.document.revision:
+            self._desired = None
+            self.problems["store"] = (
+                f"the stored revision {stored.document.revision} is older than {kernel} in the kernel"
+            )
+            _log.warning("%s; the kernel's stays", self.problems["store"])
+            return
+        self.held = stored.document
+        self.enforcement.want(stored)
+        self._enforce()
+
+    def close(self) -> None:
+        """Let go of everything; the kernel goes on deciding."""
+        asyncio.get_running_loop().remove_reader(self.units.watch.fileno())
+        self.units.close()
+        if self.enforcement.installed and not self.removed:
+            self.stop_listening()
+            self.enforcement.datapath.close()
+
+    # --- loops, each a task of the agent ------------------------------------------------------
+
+    async def keep_enforcing(self) -> None:
+        """Bring the kernel to what is wanted, whenever that changed."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if not self.removed and not self._enforce():
+                asyncio.get_running_loop().call_later(_RETRY_AFTER, self._work.set)
+
+    async def keep_reporting(self) -> None:
+        """Tell the Console about flows."""
+        while True:
+            await asyncio.sleep(max(0.1, self.welcome.report_interval))
+            if self.link.established and self.enforcement.actual is not None and not self.removed:
+                self._report()
+
+    async def keep_house(self) -> None:
+        """Look after units, keys, ages and health."""
+        while True:
+            await asyncio.sleep(_HOUSE_INTERVAL)
+            if self.removed:
+                return
+            self._look_at_units()
+            self._look_at_keys()
+            if self.enforcement.expire(self._too_old()):
+                _log.warning("revision %d: rules %s", self._enforced(), "lapsed" if self._too_old() else "hold again")
+                self.wake()
+            self._look_at_health()
+
+    # --- what others ask ----------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something changed that the kernel may have to know."""
+        self._work.set()
+
+    async def changed(self, within: float) -> None:
+        """Wait until something about units or enforcement changed, at most ``within`` seconds."""
+        await asyncio.wait([self._pulse], timeout=max(0.0, within))
+
+    def announce(self) -> None:
+        """Something that others may wait for changed."""
+        self._pulse.set_result(None)
+        self._pulse = asyncio.get_running_loop().create_future()
+
+    def complaints(self) -> tuple[str, ...]:
+        """What is wrong, in words."""
+        own = (*self.problems.values(), *self.enforcement.problems.values(), *self.units.problems.values())
+        return tuple(sorted({*own, *self.pairing.problems, *self._age_complaints()}))
+
+    def counters(self) -> dict[str, int]:
+        """The datapath's counters and the agent's own."""
+        kernel = self.enforcement.datapath.counters() if self.enforcement.installed and not self.removed else {}
+        return {**kernel, "badge_questions_suppressed": self.questions.suppressed}
+
+    def retire(self, native_ids: tuple[str, ...]) -> None:
+        """Units are gone."""
+        if native_ids:
+            self.link.submit(messages.RetireUnits(native_ids))
+            self.wake()
+
+    # --- the Console's words ------------------------------------------------------------------
+
+    def _session(self) -> Session:
+        enrolled = self.credential.enrolled
+        facts = Facts(
+            enforcer=enrolled.enforcer,
+            console=enrolled.console,
+            console_public=enrolled.console_public,
+            key=self.credential.key,
+            version=self._version,
+            kernel=self._kernel,
+            datapath=self.enforcement.datapath.name,
+            keys=self.keys.published(),
+        )
+        return Session(facts, self.held)
+
+    def _session_over(self) -> None:
+        self.keys.dropped()
+        if self._was_established and not self.removed:
+            self.store.confirm()
+        self._was_established = False
+
+    def _handle(self, command: Command) -> None:
+        match command:
+            case Established(welcome):
+                self._established(welcome)
+            case Adopt(signed):
+                self.held = signed.document
+                self._desired = signed
+                self.enforcement.want(signed)
+                self.wake()
+            case Refused(revision, reason):
+                self.problems["revision"] = f"revision {revision} was refused: {reason}"
+                _log.error("revision %d was refused: %s", revision, reason)
+            case UnitsAnswered(units, refused):
+                self.units.answered(units, refused)
+                for native_id, reason in refused.items():
+                    _log.error("the Console refused unit %s: %s", native_id, reason)
+                self.wake()
+                self.announce()
+            case ReportsStored(sequence):
+                self.reports.stored(sequence, self.enforcement.datapath)
+            case BadgeAbsent(badge):
+                self.questions.absent(badge, time.monotonic())
+            case Evict(reason):
+                self.problems["evicted"] = (
+                    f"the Console deleted this Enforcer ({reason}); the last revision stays in force"
+                )
+                _log.error("%s", self.problems["evicted"])
+
+    def _established(self, welcome: messages.Welcome) -> None:
+        _log.info("session with the Console established")
+        self._was_established = True
+        if welcome != self.welcome:
+            self.welcome = welcome
+            files.replace(self.settings.data / _WELCOME_FILE, msgspec.msgpack.encode(welcome))
+        self.keys.carried(time.monotonic())
+        self.link.submit(messages.RegisterUnits(self.units.registrations(), complete=True))
+        if self._enforced():
+            self.link.submit(messages.RevisionEnforced(self._enforced()))
+        self._send_report(self.reports.pending())
+        self._status_sent = 0.0
+
+    # --- the kernel ---------------------------------------------------------------------------
+
+    def _enforced(self) -> int:
+        actual = self.enforcement.actual
+        return actual.signed.document.revision if actual else 0
+
+    def _install(self) -> None:
+        descriptor = self.enforcement.install(self._event)
+        asyncio.get_running_loop().add_reader(descriptor, self.enforcement.datapath.poll)
+        self._events = descriptor
+
+    def stop_listening(self) -> None:
+        """Hear no more events of the kernel."""
+        asyncio.get_running_loop().remove_reader(self._events)
+
+    def _enforce(self) -> bool:
+        """One pass; False when something is left to be tried again."""
+        try:
+            if self.enforcement.wanted and not self.enforcement.installed:
+                self._install()
+            changed = self.enforcement.reconcile()
+        except RevisionError as error:
+            self._unusable(str(error))
+            return True
+        except FeatureMissing:
+            raise
+        except DatapathError as error:
+            self.problems["datapath"] = str(error)
+            _log.error("the datapath refused: %s", error)
+            self._refuse(str(error))
+            return False
+        self.problems.pop("datapath", None)
+        if changed:
+            self._enforced_anew()
+        self.announce()
+        return "placement" not in self.enforcement.problems
+
+    def _enforced_anew(self) -> None:
+        """Acknowledged as soon as true; then kept. A file that is older than the kernel is known as such."""
+        actual = self.enforcement.actual
+        if actual is None:
+            return
+        self.problems.pop("revision", None)
+        self.problems.pop("store", None)
+        revision = actual.signed.document.revision
+        self.link.submit(messages.RevisionEnforced(revision))
+        self.store.keep(actual.signed)
+        self.book.update(actual.signed.document, actual.tables)
+        _log.info("revision %d is enforced", revision)
+
+    def _unusable(self, reason: str) -> None:
+        """The document was signed but cannot be enforced: back to the one in force, also as a base for deltas."""
+        _log.error("%s", reason)
+        self.problems["revision"] = reason
+        self._refuse(reason)
+        actual = self.enforcement.actual
+        self.held = actual.signed.document if actual else None
+        self._desired = actual.signed if actual else None
+        if self.link.session is not None:
+            self.link.session.retreat(self.held)
+
+    def _refuse(self, reason: str) -> None:
+        revision = self._desired.document.revision if self._desired else 0
+        if revision != self._told_refused:
+            self._told_refused = revision
+            self.link.submit(messages.RevisionRefused(revision, reason[:1000]))
+
+    def _event(self, event: Event) -> None:
+        if isinstance(event, BadgeMissed):
+            if self.link.established and self.questions.ask(event.badge, time.monotonic()):
+                self.link.submit(messages.BadgeQuery(event.badge))
+        elif isinstance(event, EventsLost):
+            _log.warning("%d events of the kernel found no room", event.count)
+
+    # --- the host and the clock ---------------------------------------------------------------
+
+    def _populations_changed(self) -> None:
+        gone = self.units.emptied()
+        for native_id in gone:
+            _log.info("unit %s has ended", native_id)
+        self.retire(gone)
+
+    def _look_at_units(self) -> None:
+        changes = self.units.refresh()
+        if changes.appeared:
+            self.link.submit(messages.RegisterUnits(changes.appeared))
+        self.retire(changes.gone)
+        if changes.moved or "placement" in self.enforcement.problems:
+            self.wake()
+
+    def _look_at_keys(self) -> None:
+        now = time.time()
+        if self.link.established and self.keys.age(now) >= self.welcome.key_lifetime and self.keys.rotate(now):
+            self.link.submit(messages.PublishKeys(self.keys.published()))
+            self.keys.carried(time.monotonic())
+            _log.info("datapath key of epoch %d published", self.keys.published()[0].epoch)
+        if self.keys.settle(time.monotonic()):
+            _log.info("handshakes name key epoch %d from now on", self.keys.usable()[0].epoch)
+            self.enforcement.own_keys(self.keys.usable())
+            self.wake()
+
+    def _look_at_health(self) -> None:
+        now = time.monotonic()
+        complaints = self.complaints()
+        if now - self._status_sent < _STATUS_INTERVAL and complaints == self._told_problems:
+            return
+        if self.link.submit(
+            messages.Status(health.resident_bytes(), health.processor_seconds(), self.counters(), complaints)
+        ):
+            self._status_sent, self._told_problems = now, complaints
+            self.store.confirm()
+
+    def _too_old(self) -> bool:
+        limit = self._max_age()
+        return bool(limit) and not self.link.established and self.store.age(time.time()) > limit
+
+    def _max_age(self) -> float:
+        own = self.settings.offline_max_age
+        return self.welcome.offline_max_age if own is None else own
+
+    def _age_complaints(self) -> list[str]:
+        found = []
+        if self._too_old():
+            found.append("the last revision is older than offline_max_age: rules have lapsed, defaults decide")
+        ends = credentials.expires(self.credential)
+        if ends.timestamp() - time.time() < _CERTIFICATE_WARNING:
+            found.append(f"the Enforcer's certificate ends at {ends:%Y-%m-%d %H:%M} UTC; enrol again before")
+        return found
+
+    # --- flows --------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        pending = self.reports.pending()
+        if pending is None:
+            self._send_report(self.reports.next(self.enforcement.datapath, self.book))
+        elif time.monotonic() - self._report_sent > _RESEND_AFTER:
+            self._send_report(pending)
+
+    def _send_report(self, batch: messages.FlowReports | None) -> None:
+        if batch is not None and self.link.submit(batch):
+            self._report_sent = time.monotonic()
+
+
+def _remembered_welcome(directory: Path, enforcer: str, namespace: str) -> messages.Welcome:
+    """What the Console last said about how to behave; its defaults before it ever did."""
+    try:
+        content = files.read_private(directory / _WELCOME_FILE)
+        if content is not None:
+            return msgspec.msgpack.decode(content, type=messages.Welcome)
+    except (*UNDECODABLE, CredentialError) as error:
+        _log.warning("the Console's last settings are unusable: %s", error)
+    return messages.Welcome(enforcer=enforcer, namespace=namespace)
