@@ -1,0 +1,97 @@
+"""``watchword explain``: what would be decided about a flow, by which rule, and why the others lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import typer
+
+from watchword.cli.failure import ExitCode, Failure
+from watchword.cli.options import Json, Namespace, ProfileName, connect
+
+_END_HELP = "A unit (ID, name, or a tag that only it has) or an IP address."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("explain")(explain)
+
+
+def explain(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=_END_HELP)],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help=_END_HELP)],
+    flow: Annotated[str, typer.Argument(metavar="PROTOCOL/PORT", help="Such as tcp/5432, icmp/8, gre.")],
+    expect: Annotated[
+        Literal["allow", "reject"] | None,
+        typer.Option(
+            "--expect", help="Exit code 1 if the verdict is another one: a test of the policy.", show_default=False
+        ),
+    ] = None,
+    profile: ProfileName = "",
+    namespace: Namespace = "",
+    json: Json = False,
+) -> None:
+    """Explain what both ends would decide about a flow now, and what would change it."""
+    from watchword.cli import output
+    from watchword.model import ports
+    from watchword.model.problems import Invalid
+
+    try:
+        protocol, port = ports.parse_flow(flow, "PROTOCOL/PORT")
+    except Invalid as problem:
+        raise Failure(f"{problem.path}: {problem.message}", problem.remedy, ExitCode.USAGE) from None
+    with connect(profile, namespace) as client:
+        answer: dict[str, Any] = client.get(
+            "/v1/explanations", source=source, destination=destination, protocol=str(protocol), port=str(port)
+        ).body
+    if json:
+        output.json_document(answer)
+    else:
+        _show(answer)
+    if expect and expect != answer["action"].lower():
+        output.note(f"expected {expect}, but the verdict is {answer['action']}")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    from watchword.cli import output
+
+    style = output.STYLES[answer["action"]]
+    flow = f"{_party(answer['source'])} → {_party(answer['destination'])} {answer['flow']}"
+    output.say(f"{answer['action']}: {flow} (revision {answer['revision']})", style=style)
+    output.say(answer["summary"])
+    for direction in ("outgoing", "incoming"):
+        if end := answer[direction]:
+            _end(direction, end)
+
+
+def _party(party: Mapping[str, Any]) -> str:
+    if party["kind"] == "unit":
+        return f"{party['name']} in {party['namespace']}"
+    if party["kind"] == "network":
+        return f"{party['address']} in {', '.join(party['networks'])}"
+    return f"{party['address']} (somewhere)"
+
+
+def _end(direction: str, end: Mapping[str, Any]) -> None:
+    from watchword.cli import output
+
+    output.say("")
+    output.say(f"{direction}: {end['action']}, {end['summary']}", style="bold")
+    rules = [*end["matching"], *end["missed"]]
+    if rules:
+        rows = [
+            (
+                rule["outcome"],
+                rule["action"],
+                rule["namespace"],
+                "/".join(filter(None, (rule["rulesetName"], rule["rule"]))),
+                rule["protocolPorts"],
+                rule["why"],
+            )
+            for rule in rules
+        ]
+        output.table(["", "action", "namespace", "rule", "ports", "why"], rows)
+    for remedy in end["remedies"]:
+        output.say(f"  → {remedy}")

@@ -1,0 +1,188 @@
+"""``watchword flows``: who talked to whom, what was decided, by which rule; also as it happens."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from watchword.cli.failure import ExitCode, Failure
+from watchword.cli.options import Filter, Json, Namespace, ProfileName, connect, seconds
+
+if TYPE_CHECKING:
+    from watchword.cli.client import Client
+
+#: How long one request of --follow is held by the Console, in seconds.
+_HOLD = 30
+
+_COLUMNS = (
+    "time",
+    "verdict",
+    "source",
+    "destination",
+    "port",
+    "decided by",
+    "because",
+    "proof",
+    "conns",
+    "bytes",
+    "latency",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("flows")(flows)
+
+
+def flows(
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with new flows until Ctrl-C.")] = False,
+    since: Annotated[
+        str,
+        typer.Option(
+            "--since", metavar="DURATION", help="Only flows seen in the last 10m, 2h, 1d …", show_default=False
+        ),
+    ] = "",
+    filter: Filter = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="The newest so many; 0 for all.")] = 100,
+    recursive: Annotated[bool, typer.Option("--recursive/--only-here", help="Namespaces below too.")] = True,
+    profile: ProfileName = "",
+    namespace: Namespace = "",
+    json: Json = False,
+) -> None:
+    """Show flows, oldest first. Each end of a connection reports for itself.
+
+    With --json and --follow, each record is one line. A lost connection to the Console is taken up where it broke.
+    """
+    from watchword.cli import output
+
+    params = {"recursive": "true"} if recursive else {}
+    conditions = [f"({filter})"] if filter else []
+    if since:
+        seconds(since, "--since")
+        conditions.append(f'lastSeen > now("-{since}")')
+    if conditions:
+        params["filter"] = " and ".join(conditions)
+    with connect(profile, namespace) as client:
+        if not follow:
+            records = _newest(client, params, limit)
+            if json:
+                output.json_document(records)
+            else:
+                output.table(_COLUMNS, [_row(record) for record in records])
+            return
+        stream = _following(client, params, limit if since else 0)
+        try:
+            for record in stream:
+                if json:
+                    output.json_line(record)
+                else:
+                    _line(record)
+        except KeyboardInterrupt:
+            return
+
+
+def _newest(client: Client, params: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+    records = list(client.pages("/v1/flowreports", {**params, "order": "-ID"}, limit=limit))
+    return records[::-1]
+
+
+def _following(client: Client, params: Mapping[str, str], backlog: int) -> Iterator[dict[str, Any]]:
+    """The last ``backlog`` records, then all that come, each once."""
+    cursor = client.get("/v1/flowreports", **params, after="latest", limit="1").next
+    shown = set()
+    if backlog:
+        for record in _newest(client, params, backlog):
+            shown.add(record["ID"])
+            yield record
+    pause = 0.0
+    while True:
+        try:
+            answer = client.request(
+                "GET", "/v1/flowreports", params={**params, "after": cursor, "wait": str(_HOLD)}, timeout=_HOLD + 15
+            )
+        except Failure as failure:
+            if failure.code is not ExitCode.UNREACHABLE:
+                raise
+            pause = _pause(failure, pause)
+            continue
+        pause = 0.0
+        cursor = answer.next
+        yield from (record for record in answer.body if record["ID"] not in shown)
+
+
+def _pause(failure: Failure, previous: float) -> float:
+    """Wait before asking again: longer each time, said once."""
+    from watchword.cli import output
+
+    if not previous:
+        output.note(f"{failure.message}; trying again")
+    pause = min(10.0, previous * 2 or 0.5)
+    time.sleep(pause)
+    return pause
+
+
+def end_name(record: Mapping[str, Any], end: str) -> str:
+    """One end of a flow as people call it: a unit, a network (with the address), or an address."""
+    name, address = record[f"{end}Name"], record[f"{end}IP"]
+    if name:
+        return f"{name} ({address})" if record[f"{end}Type"] == "ExternalNetwork" and address else str(name)
+    return str(address or "somewhere")
+
+
+def because(record: Mapping[str, Any]) -> str:
+    """Why it was decided so: the rule, the default, or the reason of a drop."""
+    if record["reason"] != "policy":
+        return str(record["reason"])
+    if record["policyID"] in ("", "default"):
+        return "default"
+    return "/".join(part for part in (record["policyName"], record["ruleName"]) if part)
+
+
+def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
+    from watchword.model.ports import format_flow
+
+    observed = f" (observed: {record['observedAction']})" if record["observed"] else ""
+    return (
+        _local_time(record["lastSeen"]),
+        record["action"],
+        end_name(record, "source"),
+        end_name(record, "destination"),
+        format_flow(record["protocol"], record["destinationPort"]),
+        record["reportedBy"].lower(),
+        because(record) + observed,
+        "proved" if record["proved"] else "",
+        record["value"],
+        record["bytesIn"] + record["bytesOut"],
+        f"{record['latencyUs'] / 1000:.2f} ms" if record["latencyUs"] else "",
+    )
+
+
+def _line(record: Mapping[str, Any]) -> None:
+    """One record on one line, as it comes."""
+    from rich.text import Text
+
+    from watchword.cli import output
+
+    when, action, source, destination, port, end, why, proof, count, _size, latency = map(
+        output.printable, _row(record)
+    )
+    extras = ", ".join(part for part in (proof, f"{count} conns", latency) if part)
+    line = Text.assemble(
+        (when, "dim"),
+        "  ",
+        (f"{action:<6}", output.STYLES[action]),
+        f"  {source} → {destination} {port}",
+        (f"  {end}: {why}  {extras}", "dim"),
+    )
+    output.console().print(line, soft_wrap=True)
+
+
+def _local_time(text: str | None) -> str:
+    """A time of the API (UTC) in the user's zone."""
+    if not text:
+        return ""
+    return datetime.datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
