@@ -22,7 +22,7 @@ setup: $(INSTALLED) bpf ## Install what is missing (Debian packages, .venv) and 
 
 .PHONY: bpf
 bpf: $(INSTALLED) ## Compile the kernel programs into src/watchword/enforcer/datapath/ebpf/objects
-	@$(MAKE) -C bpf all PYTHON=$(CURDIR)/$(PYTHON)
+	@$(MAKE) --silent -C bpf all PYTHON=$(CURDIR)/$(PYTHON)
 
 .PHONY: lint
 lint: setup ## Check formatting, style, types and the direction of imports
