@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
+from watchword.model import prefixes
+from watchword.model.prefixes import Prefix
 from watchword.policy.tables import Tables
 from watchword.wire.policy import PolicyDocument
 
@@ -28,10 +30,10 @@ class AddressBook:
         self._networks = {}
         lengths: dict[int, set[int]] = {4: set(), 6: set()}
         for prefix, networks in tables.prefix_networks.items():
-            if networks:
-                parsed = ipaddress.ip_network(prefix)
-                lengths[parsed.version].add(parsed.prefixlen)
-                self._networks[parsed.version, parsed.prefixlen, int(parsed.network_address)] = networks[0]
+            parsed = ipaddress.ip_network(prefix)
+            lengths[parsed.version].add(parsed.prefixlen)
+            named = _nearest(document, parsed, networks) if networks else ""  # carved out of what is around it
+            self._networks[parsed.version, parsed.prefixlen, int(parsed.network_address)] = named
         self._lengths = {version: sorted(found, reverse=True) for version, found in lengths.items()}
 
     def unit(self, badge: int) -> str | None:
@@ -50,9 +52,29 @@ class AddressBook:
         bits = parsed.max_prefixlen
         for length in self._lengths[parsed.version]:
             masked = int(parsed) >> (bits - length) << (bits - length)
-            if found := self._networks.get((parsed.version, length, masked)):
+            found = self._networks.get((parsed.version, length, masked))
+            if found is not None:
                 return found
         return ""
+
+
+def _nearest(document: PolicyDocument, prefix: Prefix, networks: tuple[str, ...]) -> str:
+    """Of the networks that cover ``prefix`` the one that says so most precisely."""
+    if len(networks) == 1:
+        return networks[0]
+
+    def precision(network: str) -> int:
+        entries = prefixes.parse(document.networks[network].entries)
+        covering = [entry.prefix for entry in entries if not entry.carved and _covers(entry.prefix, prefix)]
+        return max((found.prefixlen for found in covering), default=-1)
+
+    return max(networks, key=precision)
+
+
+def _covers(wide: Prefix, narrow: Prefix) -> bool:
+    if wide.version != narrow.version or wide.prefixlen > narrow.prefixlen:
+        return False
+    return narrow.network_address in wide
 
 
 def _remember(known: OrderedDict[int, str], current: dict[int, str]) -> None:

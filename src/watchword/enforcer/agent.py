@@ -120,6 +120,10 @@ class Agent:
                     await guard.link.farewell(Goodbye())
                 for task in running:
                     task.cancel()
+        except ExceptionGroup as group:
+            for failure in group.exceptions[1:]:
+                _log.error("and then", exc_info=failure)
+            raise group.exceptions[0] from None  # one failure ends the agent; what followed it is logged
         finally:
             await control.close()
             guard.close()

@@ -37,12 +37,15 @@ class BadgeQuestions:
             self.suppressed += 1
             return False
         self._allowance -= 1.0
-        self._asked[badge] = now
-        self._asked.move_to_end(badge)
-        if len(self._asked) > REMEMBERED:
-            self._asked.popitem(last=False)
+        self._remember(badge, now)
         return True
 
     def absent(self, badge: int, now: float) -> None:
         """The Console knows no such badge; do not ask again soon."""
+        self._remember(badge, now)
+
+    def _remember(self, badge: int, now: float) -> None:
         self._asked[badge] = now
+        self._asked.move_to_end(badge)
+        if len(self._asked) > REMEMBERED:
+            self._asked.popitem(last=False)

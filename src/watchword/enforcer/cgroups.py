@@ -14,9 +14,6 @@ from pathlib import Path
 
 from watchword.enforcer.errors import SettingsError, UnitError
 
-#: The agent's own cgroup below the root, where the service manager gave it none.
-AGENT = "watchword-enforcer"
-
 _MOUNTS = Path("/proc/self/mounts")
 
 
@@ -99,39 +96,6 @@ def evacuate(path: Path, target: Path) -> None:
                 (target / "cgroup.procs").write_text(process)
             except OSError:
                 continue  # it ended meanwhile, or may not leave: who removes the cgroup will notice
-
-
-def agent_home(root: Path) -> Path:
-    """The cgroup below ``root`` that holds this process and no other; moves there if need be.
-
-    The datapath never judges what the agent itself sends, so nothing else may live with it.
-    """
-    own = _own()
-    if own != root and own.is_relative_to(root) and _processes(own) == [str(os.getpid())]:
-        return own
-    home = root / AGENT
-    create(home)
-    strangers = set(_processes(home)) - {str(os.getpid())}
-    if strangers:
-        raise UnitError(f"{home} is kept for the Enforcer, and process {min(strangers)} lives there; end it")
-    (home / "cgroup.procs").write_text(str(os.getpid()))
-    return home
-
-
-def leave_agent_home(root: Path) -> None:
-    """Undo :func:`agent_home` for good: the process goes on in ``root``."""
-    home = root / AGENT
-    if home.is_dir():
-        evacuate(home, root)
-        remove(home)
-
-
-def _own() -> Path:
-    """The cgroup v2 directory of this process."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        if line.startswith("0::"):
-            return mounted() / line.removeprefix("0::").lstrip("/")
-    return mounted()
 
 
 def service(root: Path, unit: str) -> Path | None:

@@ -60,7 +60,6 @@ async def remove(guard: Guard) -> dict[str, Any]:
     if guard.enforcement.installed:
         guard.stop_listening()
     guard.enforcement.datapath.uninstall()
-    cgroups.leave_agent_home(guard.units.root)
     return {"told": told, "left": guard.units.uninstall() + _remove_data(guard.settings)}
 
 

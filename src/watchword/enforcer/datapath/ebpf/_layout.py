@@ -3,7 +3,6 @@
 import ctypes
 from enum import IntEnum
 
-
 class Option(IntEnum):
     """enum ww_option."""
 
@@ -123,6 +122,7 @@ class NameKind(IntEnum):
     ENFORCER = 2
 
 
+
 class State(ctypes.Structure):
     """struct ww_state, 56 bytes."""
 
@@ -239,7 +239,7 @@ class Address(ctypes.Structure):
 
 
 class HalfOpen(ctypes.Structure):
-    """struct ww_half_open, 48 bytes."""
+    """struct ww_half_open, 56 bytes."""
 
     _fields_ = [
         ("remote", Address),  # 0
@@ -253,6 +253,7 @@ class HalfOpen(ctypes.Structure):
         ("epoch", ctypes.c_uint8),  # 38
         ("proved", ctypes.c_uint8),  # 39
         ("nonce", ctypes.c_uint64),  # 40
+        ("server_nonce", ctypes.c_uint64),  # 48
     ]
 
 
