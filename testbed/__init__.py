@@ -1,7 +1,7 @@
 """Simulated hosts for tests, benchmarks and the demonstration.
 
-A simulated host is one network namespace plus one cgroup v2 subtree. Needs root and the Debian
-packages in ``packages.txt``; imports nothing of Watchword.
+A simulated host is one network namespace plus one cgroup v2 subtree. Needs root and Debian
+packages (``packaging/debian-packages.txt``); imports nothing of Watchword, except for ``fence``.
 
     with Testbed("name") as bed:
         router = bed.router("r")

@@ -57,7 +57,8 @@ class Host:
 
     def create(self) -> None:
         """Make namespace, cgroup and directory; bring ``lo`` up."""
-        self.directory.mkdir(parents=True)
+        self.directory.mkdir()
+        self.directory.chmod(0o755)  # whatever the umask: programs of other users live below
         cgroup.create(self.cgroup)
         namespace.create(self.net)
         with self.enter():

@@ -45,7 +45,8 @@ class Remains:
         """Put the calling process on record as the owner."""
         owner = {"pid": os.getpid(), "started": _started(os.getpid())}
         with _records_locked():
-            self.directory.mkdir(mode=0o755)
+            self.directory.mkdir()
+            self.directory.chmod(0o755)  # whatever the umask: programs of other users live below
             (self.directory / "owner.json").write_text(json.dumps(owner))
 
     def orphaned(self) -> bool:
@@ -102,7 +103,8 @@ def sweep() -> list[str]:
 
 @contextmanager
 def _records_locked() -> Iterator[None]:
-    RECORDS.mkdir(mode=0o755, exist_ok=True)
+    RECORDS.mkdir(exist_ok=True)
+    RECORDS.chmod(0o755)
     with (RECORDS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
