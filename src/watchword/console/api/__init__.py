@@ -1,0 +1,1 @@
+"""The Console's HTTP endpoints. Routes of resources derive from their declaration."""

@@ -1,0 +1,175 @@
+"""The OpenAPI 3.1 description, generated from the declarations."""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from watchword.console import enrolment
+from watchword.console.api import imports, revisions
+from watchword.console.problems import TYPE_PREFIX, TYPES
+from watchword.model.registry import KINDS, Kind
+from watchword.policy.explain import Explanation
+
+_REFERENCE = "#/components/schemas/{name}"
+_JSON = "application/json"
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """The whole description."""
+    types = [kind.type for kind in KINDS]
+    others = [imports.Import, imports.Outcome, enrolment.Enrolment, enrolment.Enrolled]
+    _, schemas = msgspec.json.schema_components(
+        [*types, *others, revisions.Enforcement, Explanation], ref_template=_REFERENCE
+    )
+    schemas["Problem"] = _problem_schema()
+    paths: dict[str, Any] = {}
+    for kind in KINDS:
+        paths.update(_paths(kind))
+    paths.update(_other_paths())
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Watchword Console", "version": version("watchword")},
+        "security": [{"credential": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"credential": {"type": "http", "scheme": "bearer"}},
+            "parameters": _parameters(),
+            "responses": {
+                "Problem": {
+                    "description": "What is wrong, and what to do about it.",
+                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }
+            },
+        },
+    }
+
+
+def _problem_schema() -> dict[str, Any]:
+    text = {"type": "string"}
+    error = {"type": "object", "properties": {"path": text, "message": text, "remedy": text}}
+    return {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string", "enum": [TYPE_PREFIX + kind for kind in TYPES]},
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "errors": {"type": "array", "items": error},
+        },
+    }
+
+
+def _parameters() -> dict[str, Any]:
+    def query(name: str, description: str, **schema: Any) -> dict[str, Any]:
+        return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
+
+    truth = {"type": "boolean", "default": False}
+    return {
+        "namespace": {
+            "name": "X-Namespace",
+            "in": "header",
+            "description": "The namespace the request is about; the credential's own if left out.",
+            "schema": {"type": "string"},
+        },
+        "recursive": query("recursive", "Namespaces below too.", **truth),
+        "propagated": query("propagated", "Also what namespaces above hand down.", **truth),
+        "fields": query("fields", "Only these fields, separated by commas."),
+        "order": query("order", "Fields to order by, separated by commas; - for descending."),
+        "limit": query("limit", "Resources on a page.", type="integer", default=100, maximum=1000),
+        "after": query("after", "The X-Next of the page before."),
+        "filter": query("filter", 'Such as: name == web and createTime > now("-24h")'),
+        "wait": query("wait", "Seconds to wait for something to tell.", type="number", maximum=60),
+        "ifMatch": {"name": "If-Match", "in": "header", "schema": {"type": "string"}},
+        "idempotencyKey": {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 128}},
+        "key": {"name": "key", "in": "path", "required": True, "schema": {"type": "string"}},
+    }
+
+
+def _uses(*names: str) -> list[dict[str, str]]:
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def _schema(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _operation(
+    summary: str, status: str, schema: dict[str, Any] | None, parameters: list[dict[str, str]], body: str = ""
+) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": summary}
+    if schema is not None:
+        answer["content"] = {_JSON: {"schema": schema}}
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "parameters": parameters,
+        "responses": {status: answer, "default": {"$ref": "#/components/responses/Problem"}},
+    }
+    if body:
+        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": _schema(body)}}}
+    return operation
+
+
+def _paths(kind: Kind) -> dict[str, Any]:
+    name = kind.type.__name__
+    collection: dict[str, Any] = {}
+    single: dict[str, Any] = {}
+    if "list" in kind.verbs:
+        listing = ["namespace", "recursive", "fields", "order", "limit", "after", "filter"]
+        listing += ["propagated"] if kind.propagates else []
+        listing += ["wait"] if kind.singular == "flowreport" else []
+        found = {"type": "array", "items": _schema(name)}
+        collection["get"] = _operation(f"List {kind.plural}", "200", found, _uses(*listing))
+    if "create" in kind.verbs:
+        uses = _uses("namespace", "idempotencyKey")
+        collection["post"] = _operation(f"Create a {kind.singular}", "201", _schema(name), uses, name)
+    if "get" in kind.verbs:
+        single["get"] = _operation(f"Read one {kind.singular}", "200", _schema(name), _uses("namespace", "key"))
+    if "update" in kind.verbs:
+        uses = _uses("namespace", "key", "ifMatch")
+        single["put"] = _operation(f"Replace a {kind.singular}", "200", _schema(name), uses, name)
+        single["patch"] = _operation(f"Change a {kind.singular}", "200", _schema(name), uses)
+        single["patch"]["requestBody"] = {"required": True, "content": {_JSON: {"schema": {"type": "object"}}}}
+    if "delete" in kind.verbs:
+        uses = _uses("namespace", "key", "ifMatch")
+        single["delete"] = _operation(f"Delete a {kind.singular}", "204", None, uses)
+    paths = {f"/v1/{kind.plural}": collection, f"/v1/{kind.plural}/{{key}}": single}
+    return {path: operations for path, operations in paths.items() if operations}
+
+
+def _other_paths() -> dict[str, Any]:
+    dry_run = [{"name": "dryRun", "in": "query", "schema": {"type": "boolean", "default": False}}]
+    number = [{"name": "number", "in": "path", "required": True, "schema": {"type": "string"}}]
+    flow = [
+        {"name": name, "in": "query", "required": name != "port", "schema": {"type": "string"}}
+        for name in ("source", "destination", "protocol", "port")
+    ]
+    imported = _operation("Import resources", "200", _schema("Outcome"), _uses("namespace"), "Import")
+    imported["parameters"] += dry_run
+    enforcement = _operation("How far a revision has got", "200", _schema("Enforcement"), _uses("wait"))
+    enforcement["parameters"] += number
+    explained = _operation("Why a flow would be allowed or not", "200", _schema("Explanation"), _uses("namespace"))
+    explained["parameters"] += flow
+    enrolled = _operation("Enrol a host", "201", _schema("Enrolled"), [], "Enrolment")
+    health = _operation("Whether the Console lives", "200", {"type": "object"}, [])
+    authority: dict[str, Any] = {
+        "summary": "The CA certificate",
+        "responses": {"200": {"description": "PEM", "content": {"application/x-pem-file": {}}}},
+    }
+    for public in (enrolled, health, authority):
+        public["security"] = []
+    return {
+        "/v1/imports": {"post": imported},
+        "/v1/revisions/{number}/enforcement": {"get": enforcement},
+        "/v1/explanations": {"get": explained},
+        "/v1/enrolments": {"post": enrolled},
+        "/v1/me": {"get": _operation("Whose credential this is", "200", {"type": "object"}, [])},
+        "/v1/health": {"get": health},
+        "/v1/ca": {"get": authority},
+    }

@@ -1,0 +1,1 @@
+"""Flow reports: resolved to names as they arrive, stored apart from everything else, queried."""

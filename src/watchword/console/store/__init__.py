@@ -1,0 +1,1 @@
+"""What the Console remembers, in SQL. Nothing here knows of HTTP."""

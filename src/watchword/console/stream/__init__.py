@@ -1,0 +1,1 @@
+"""Sessions with Enforcers: authentication, units, policy out, acknowledgements and flows in."""

@@ -1,0 +1,106 @@
+"""All sessions: one for each Enforcer, and what each Enforcer was last sent.
+
+The document an Enforcer holds is remembered past the end of its session, so that it can be resumed
+with a delta; it is only memory, and a Console that has restarted sends a snapshot instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from watchword.console.changes import Effect
+from watchword.console.lifecycle import ENFORCER
+from watchword.wire.policy import PolicyDocument
+
+#: Badges an Enforcer asked for, remembered for each; the one asked for longest ago is forgotten first.
+ASKED_LIMIT = 4096
+
+
+@dataclass
+class Holding:
+    """What one Enforcer has been sent."""
+
+    document: PolicyDocument | None = None
+    digest: bytes = b""
+    asked: dict[int, None] = field(default_factory=dict)  # badges, in the order of asking
+
+    def ask(self, badge: int) -> None:
+        """Include ``badge`` from now on."""
+        self.asked.pop(badge, None)
+        self.asked[badge] = None
+        while len(self.asked) > ASKED_LIMIT:
+            self.asked.pop(next(iter(self.asked)))
+
+
+class Ending(Protocol):
+    """A session, as far as others may end it."""
+
+    async def replaced(self) -> None:
+        """End it because the same Enforcer has another one."""
+
+    async def evicted(self) -> None:
+        """End it because the Enforcer was deleted."""
+
+    async def stopping(self) -> None:
+        """End it because the Console stops."""
+
+
+class Hub:
+    """Which Enforcer is connected, and what it holds."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Ending] = {}
+        self._holdings: dict[str, Holding] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.unauthenticated = 0
+
+    def holding(self, enforcer: str) -> Holding:
+        """What an Enforcer holds, as far as is known."""
+        return self._holdings.setdefault(enforcer, Holding())
+
+    def connected(self, enforcer: str) -> bool:
+        """Whether an Enforcer has a session."""
+        return enforcer in self._sessions
+
+    def enter(self, enforcer: str, session: Ending) -> None:
+        """Make ``session`` the one of its Enforcer; an older one ends."""
+        older = self._sessions.get(enforcer)
+        self._sessions[enforcer] = session
+        if older is not None:
+            self._begin(older.replaced())
+
+    def leave(self, enforcer: str, session: Ending) -> bool:
+        """Forget a session that has ended; false if another one has taken its place already."""
+        if self._sessions.get(enforcer) is not session:
+            return False
+        del self._sessions[enforcer]
+        return True
+
+    def release(self, enforcer: str) -> None:
+        """Forget the session of an Enforcer that is about to end by its own wish."""
+        self._sessions.pop(enforcer, None)
+
+    def follow(self, revision: int, effects: list[Effect]) -> None:
+        """End the sessions of Enforcers that were deleted."""
+        for before, after in effects:
+            if before is not None and after is None and before.kind is ENFORCER:
+                self._holdings.pop(before.id, None)
+                session = self._sessions.pop(before.id, None)
+                if session is not None:
+                    self._begin(session.evicted())
+
+    async def close(self) -> None:
+        """End all sessions."""
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            self._begin(session.stopping())
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
