@@ -1,0 +1,135 @@
+"""Explanations in words: who decides, what lost and why, what would have to change."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.unit.policy.shop import keyed, network, rule, ruleset, world
+from watchword.model.problems import Invalid
+from watchword.policy.explain import EndExplained, explain
+from watchword.policy.world import World
+
+
+def outgoing(made: World, destination: str = "db", flow: tuple[int, int] = (6, 5432)) -> EndExplained:
+    end = explain(made, "web", destination, *flow).outgoing
+    assert end is not None
+    return end
+
+
+def test_both_ends_of_an_allowed_flow() -> None:
+    explained = explain(world(), "web", "db", 6, 5432)
+    assert (explained.action, explained.flow, explained.revision) == ("Allow", "tcp/5432", 7)
+    assert explained.outgoing is not None
+    assert explained.incoming is not None
+    assert (explained.outgoing.rule, explained.incoming.rule) == ("web-out/out/0", "db-in/in/0")
+    assert explained.outgoing.summary == "Allow by rule 'query' of 'the web-out' in /shop"
+    assert explained.outgoing.remedies == ()
+    decoded = msgspec.json.decode(msgspec.json.encode(explained))
+    assert decoded["outgoing"]["matching"][0]["rulesetName"] == "the web-out"
+    assert decoded["source"]["kind"] == "unit"
+
+
+def test_one_end_is_enough_to_refuse_and_the_summary_says_which() -> None:
+    rulesets = {key: entry for key, entry in world().rulesets.items() if key != "db-in"}
+    explained = explain(world(rulesets=rulesets), "web", "db", 6, 5432)
+    assert explained.action == "Reject"
+    assert explained.outgoing is not None
+    assert explained.incoming is not None
+    assert (explained.outgoing.action, explained.incoming.action) == ("Allow", "Reject")
+    assert explained.summary == "rejected: db (incoming): no rule matches; the default of / is Reject"
+    assert any("add an incoming Allow rule for web on tcp/5432" in remedy for remedy in explained.incoming.remedies)
+
+
+def test_every_matching_rule_says_why_it_lost() -> None:
+    out = [
+        rule("Allow", [["app=db"]], "any"),
+        rule("Reject", [["app=db"]], "tcp/5432"),
+        rule("Reject", [["app=db"]], "tcp/1:6000"),
+        rule("Allow", [["app=db"]], "any", observed=True),
+        rule("Reject", [["app=db"]], "any", observed=True),
+    ]
+    end = outgoing(world(rulesets=keyed(ruleset("s", "/shop", [["app=web"]], out=out))))
+    assert {found.key: found.outcome for found in end.matching} == {
+        "s/out/0": "overruled",
+        "s/out/1": "decides",
+        "s/out/2": "agrees",
+        "s/out/3": "observed",
+        "s/out/4": "observed",
+    }
+    assert (end.observed_action, end.observed_rule) == ("Reject", "s/out/4")
+    assert len(end.remedies) == 2  # both Rejects have to go; then the Allow decides
+    assert all(remedy.startswith("remove rule") for remedy in end.remedies)
+
+
+def test_rules_that_nearly_matched_say_what_was_missing() -> None:
+    allow = [rule("Allow", [["app=db"]], "tcp/5432")]
+    subject = [["app=web"]]
+    made = world(
+        rulesets=keyed(
+            ruleset("ports", "/shop", subject, out=[rule("Allow", [["app=db"]], "tcp/80", "udp/53")]),
+            ruleset("off", "/shop", subject, out=allow, disabled=True),
+            ruleset("above", "/", subject, out=allow),
+            ruleset("spare", "/shop", subject, out=allow, fallback=True),
+            ruleset("far", "/", subject, out=[rule("Allow", [["app=db"]], "tcp/80")]),
+            ruleset("others", "/shop", [["app=api"]], out=allow),
+        )
+    )
+    end = outgoing(made)
+    assert {found.key: found.why for found in end.missed} == {
+        "ports/out/0": "its protocolPorts are tcp/80, udp/53, which leaves out tcp/5432",
+        "off/out/0": "its ruleset is disabled",
+        "above/out/0": "its ruleset is not in force in /shop",
+        "spare/out/0": "its ruleset is a fallback and an ordinary ruleset selects the unit",
+    }
+    assert len(end.remedies) == 5
+
+
+def test_addresses_networks_and_somewhere() -> None:
+    made = world(
+        networks=keyed(
+            network("n", "/shop", "192.0.2.0/24", tags=("net=n",)),
+            network("far", "/far", "198.51.100.0/24", tags=("net=n",)),
+        ),
+        rulesets=keyed(ruleset("s", "/shop", [["app=web"]], out=[rule("Allow", [["net=n"]], "tcp/443")])),
+    )
+    explained = explain(made, "web", "192.0.2.1", 6, 443)
+    assert (explained.action, explained.incoming) == ("Allow", None)
+    assert (explained.destination.kind, explained.destination.networks) == ("network", ("the n",))
+    hidden = outgoing(made, "198.51.100.1", (6, 443))
+    assert hidden.action == "Reject"
+    assert [found.why for found in hidden.missed] == ["external network the far is not visible from /shop"]
+    assert explain(made, "203.0.113.1", "web", 6, 443).source.kind == "somewhere"
+
+
+def test_required_identity_is_explained() -> None:
+    made = world(networks=keyed(network("in", "/shop", "10.0.0.0/8", tags=("net=in",), identity_required=True)))
+    end = explain(made, "10.0.0.1", "web", 6, 80).incoming
+    assert end is not None
+    assert end.rule == "in/in/0"
+    assert "identity required" in end.summary
+    assert end.remedies[0].startswith("let the peer prove an identity")
+
+
+def test_a_unit_may_talk_to_itself() -> None:
+    explained = explain(world(), "api", "api", 6, 1)
+    assert explained.action == "Allow"
+    assert explained.outgoing is not None
+    assert "itself" in explained.outgoing.summary
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "protocol", "port", "path"),
+    [
+        ("nobody", "db", 6, 1, "source"),
+        ("web", "nobody", 6, 1, "destination"),
+        ("10.0.0.1", "10.0.0.2", 6, 1, "source"),
+        ("web", "db", 255, 1, "protocol"),
+        ("web", "db", -1, 1, "protocol"),
+        ("web", "db", 6, 65536, "port"),
+    ],
+)
+def test_questions_that_have_no_answer(source: str, destination: str, protocol: int, port: int, path: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        explain(world(), source, destination, protocol, port)
+    assert caught.value.path == path

@@ -1,0 +1,145 @@
+"""What a document holds, and what it leaves out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests.unit.policy.shop import keyed, network, rule, ruleset, unit, world
+from watchword.policy.render import Renderer, render
+from watchword.policy.world import Namespace
+
+
+def test_a_document_holds_what_its_enforcer_needs_and_nothing_else() -> None:
+    document = render(world(), "e1")
+    assert document.revision == 7
+    assert set(document.units) == {"web", "api"}
+    assert set(document.rules) == {"web-out/out/0"}
+    assert document.units["web"].outgoing == ("web-out/out/0",)
+    assert document.units["web"].incoming == document.units["api"].outgoing == ()
+    assert set(document.peers) == {11, 12, 21}  # the job matches nothing here
+    assert set(document.enforcers) == {"e1", "e2"}
+    (selector,) = document.selectors
+    assert document.selectors[selector] == (("app=db",),)
+    assert document.peers[21].selectors == (selector,)
+    assert document.peers[11].selectors == ()
+
+
+def test_a_default_that_allows_brings_every_badge() -> None:
+    open_ = world(namespaces={"/": Namespace("/", "Reject", "Allow"), "/shop": Namespace("/shop")})
+    assert set(render(open_, "e1").peers) == {11, 12, 21, 31}
+    elsewhere = world(namespaces={"/": Namespace("/"), "/other": Namespace("/other", "Allow", "Allow")})
+    assert set(render(elsewhere, "e1").peers) == {11, 12, 21}
+
+
+def test_peers_of_rejecting_and_observed_rules_are_there_to_be_named() -> None:
+    rulesets = keyed(
+        ruleset("no", "/shop", [["app=web"]], inc=[rule("Reject", [["app=job"]], "any")]),
+        ruleset("look", "/shop", [["app=web"]], out=[rule("Allow", [["app=db"]], "any", observed=True)]),
+    )
+    assert set(render(world(rulesets=rulesets), "e1").peers) == {11, 12, 21, 31}
+
+
+def test_a_badge_that_was_asked_for_is_brought_and_one_that_does_not_exist_is_not() -> None:
+    assert set(render(world(), "e1", asked=(31, 99)).peers) == {11, 12, 21, 31}
+
+
+def test_units_without_a_badge_are_governed_but_nobodys_peer() -> None:
+    units = {**world().units, "db": unit("db", 0, "e2", "app=db")}
+    assert set(render(world(units=units), "e1").peers) == {11, 12}
+    assert render(world(units=units), "e2").units["db"].incoming == ("db-in/in/0",)
+
+
+def test_an_evicted_enforcer_leaves_every_document_at_once() -> None:
+    renderer = Renderer()
+    before = world()
+    assert 21 in renderer.render(before, "e1").peers
+    kept = {key: entry for key, entry in before.enforcers.items() if key != "e2"}
+    after = renderer.render(dataclasses.replace(before, enforcers=kept), "e1")
+    assert 21 not in after.peers
+    assert "e2" not in after.enforcers
+    with pytest.raises(LookupError):
+        renderer.render(dataclasses.replace(before, enforcers=kept), "e2")
+
+
+def test_nearest_namespace_that_does_not_inherit_sets_the_default() -> None:
+    units = keyed(unit("web", 11, "e1", "app=web", namespace="/a/b"))
+    cases: tuple[tuple[Any, Any, Any, str], ...] = (
+        ("Allow", "Reject", "Reject", "Allow"),
+        ("Inherit", "Allow", "Reject", "Allow"),
+        ("Inherit", "Inherit", "Allow", "Allow"),
+        ("Inherit", "Inherit", "Inherit", "Reject"),
+    )
+    for here, above, root, expected in cases:
+        namespaces = {
+            "/": Namespace("/", root, "Reject"),
+            "/a": Namespace("/a", above, "Reject"),
+            "/a/b": Namespace("/a/b", here, "Reject"),
+        }
+        entry = render(world(units=units, namespaces=namespaces), "e1").units["web"]
+        assert (entry.default_incoming, entry.default_outgoing) == (expected, "Reject")
+
+
+def test_which_rulesets_count() -> None:
+    allow = [rule("Allow", [["app=db"]], "any")]
+    subject = [["app=web"]]
+    here, above = ruleset("here", "/shop", subject, out=allow), ruleset("above", "/", subject, out=allow)
+    below = ruleset("below", "/shop/eu", subject, out=allow, propagate=True)
+    beside = ruleset("beside", "/sho", subject, out=allow, propagate=True)
+    spare = ruleset("spare", "/shop", subject, out=allow, fallback=True)
+    off = dataclasses.replace(here, id="off", disabled=True)
+    from_above = dataclasses.replace(above, id="from-above", propagate=True)
+    mute = ruleset("mute", "/shop", subject)
+
+    def counting(*rulesets: object) -> tuple[str, ...]:
+        return render(world(rulesets=keyed(*rulesets)), "e1").units["web"].outgoing
+
+    assert counting(here, above, below, beside, off) == ("here/out/0",)
+    assert counting(from_above) == ("from-above/out/0",)
+    assert counting(spare) == counting(spare, above, below, off) == ("spare/out/0",)
+    assert counting(spare, here) == ("here/out/0",)
+    assert counting(spare, mute) == ()  # an ordinary ruleset without rules still selects the unit
+
+
+def test_networks_are_seen_from_the_rulesets_namespace_only() -> None:
+    out = [rule("Allow", [["net=x"]], "any")]
+    networks = keyed(
+        network("same", "/shop", "10.1.0.0/16", tags=("net=x",)),
+        network("root", "/", "10.2.0.0/16", tags=("net=x",)),
+        network("root-down", "/", "10.3.0.0/16", tags=("net=x",), propagate=True),
+        network("beside", "/other", "10.4.0.0/16", tags=("net=x",), propagate=True),
+        network("below", "/shop/eu", "10.5.0.0/16", tags=("net=x",), propagate=True),
+        network("untagged", "/shop", "10.6.0.0/16", tags=("net=y",)),
+    )
+    local = world(networks=networks, rulesets=keyed(ruleset("s", "/shop", [["app=web"]], out=out)))
+    assert set(render(local, "e1").networks) == {"same", "root-down"}
+    inherited = world(networks=networks, rulesets=keyed(ruleset("s", "/", [["app=web"]], out=out, propagate=True)))
+    assert set(render(inherited, "e1").networks) == {"root", "root-down"}
+
+
+def test_one_expression_in_two_namespaces_sees_two_sets_of_networks() -> None:
+    rulesets = keyed(
+        ruleset("s", "/shop", [["app=web"]], out=[rule("Allow", [["net=x"]], "any")]),
+        ruleset("r", "/", [["app=web"]], out=[rule("Reject", [["net=x"]], "any")], propagate=True),
+    )
+    networks = keyed(
+        network("shops", "/shop", "10.1.0.0/16", tags=("net=x",)), network("roots", "/", "10.2.0.0/16", tags=("net=x",))
+    )
+    document = render(world(networks=networks, rulesets=rulesets), "e1")
+    allow, reject = document.rules["s/out/0"].selector, document.rules["r/out/0"].selector
+    assert document.networks["shops"].selectors == (allow,)
+    assert document.networks["roots"].selectors == (reject,)
+
+
+def test_a_one_unit_change_reuses_the_sets() -> None:
+    renderer = Renderer()
+    before = world()
+    renderer.render(before, "e1")
+    units = {**before.units, "job": unit("job", 31, "e3", "app=db")}
+    after = dataclasses.replace(before, units=units)
+    assert set(renderer.render(after, "e1").peers) == {11, 12, 21, 31}
+    assert set(renderer.render(before, "e1").peers) == {11, 12, 21}
+    without = dataclasses.replace(before, units={key: entry for key, entry in units.items() if key != "db"})
+    assert set(renderer.render(without, "e1").peers) == {11, 12, 31}
