@@ -6,7 +6,6 @@ asks, and only then has a certificate. Nothing here talks to anybody.
 
 from __future__ import annotations
 
-import datetime
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +71,6 @@ def checked(enrolled: Enrolled, key: SigningKey) -> Credential:
     if len(enrolled.console_public) != 32:
         raise CredentialError("the Console's public key has the wrong length; enrol again")
     return Credential(enrolled, key, authority)
-
-
-def expires(credential: Credential) -> datetime.datetime:
-    """When the certificate ends."""
-    return x509.load_der_x509_certificate(credential.enrolled.certificate).not_valid_after_utc
 
 
 def keep(directory: Path, enrolled: Enrolled) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from watchword.enforcer import credential as credentials
 from watchword.enforcer import files, health, transport
 from watchword.enforcer.addressbook import AddressBook
 from watchword.enforcer.badges import BadgeQuestions
@@ -53,8 +52,6 @@ _HOUSE_INTERVAL = 0.5
 _STATUS_INTERVAL = 60.0
 _RESEND_AFTER = 30.0
 _RETRY_AFTER = 2.0
-#: A certificate that ends within this many seconds is complained about.
-_CERTIFICATE_WARNING = 30 * 86400.0
 
 _WELCOME_FILE = "welcome"
 
@@ -94,6 +91,7 @@ class Guard:
         self._version = metadata.version("watchword")
         self._kernel = platform.release()
         self._was_established = False
+        self._from_disk = False
         self._events = -1
         self.removed = False
 
@@ -125,6 +123,7 @@ class Guard:
             _log.warning("%s; the kernel's stays", self.problems["store"])
             return
         self.held = stored.document
+        self._from_disk = True
         self.enforcement.want(stored)
         self._enforce()
 
@@ -184,7 +183,7 @@ class Guard:
     def complaints(self) -> tuple[str, ...]:
         """What is wrong, in words."""
         own = (*self.problems.values(), *self.enforcement.problems.values(), *self.units.problems.values())
-        return tuple(sorted({*own, *self.pairing.problems, *self._age_complaints()}))
+        return tuple(sorted({*own, *self.pairing.problems, *self._waiting_complaints()}))
 
     def counters(self) -> dict[str, int]:
         """The datapath's counters and the agent's own."""
@@ -266,6 +265,21 @@ class Guard:
         actual = self.enforcement.actual
         return actual.signed.document.revision if actual else 0
 
+    def _nameless(self) -> list[str]:
+        """Units without an identity, as long as nothing is in force at all.
+
+        A first document from the Console does not know this host's units yet; enforcing it would cut off
+        everything on the host for a moment. What is in force already, or comes from the disk, is complete.
+        """
+        if self.enforcement.actual is not None or self.held is None or self._from_disk:
+            return []
+        named = {unit.native_id for unit in self.held.units.values()}
+        return [
+            unit.registration.name
+            for unit in self.units.all()
+            if unit.registration.native_id not in named and not unit.refused
+        ]
+
     def _install(self) -> None:
         descriptor = self.enforcement.install(self._event)
         asyncio.get_running_loop().add_reader(descriptor, self.enforcement.datapath.poll)
@@ -277,6 +291,8 @@ class Guard:
 
     def _enforce(self) -> bool:
         """One pass; False when something is left to be tried again."""
+        if self._nameless():
+            return True
         try:
             if self.enforcement.wanted and not self.enforcement.installed:
                 self._install()
@@ -380,13 +396,12 @@ class Guard:
         own = self.settings.offline_max_age
         return self.welcome.offline_max_age if own is None else own
 
-    def _age_complaints(self) -> list[str]:
+    def _waiting_complaints(self) -> list[str]:
         found = []
         if self._too_old():
             found.append("the last revision is older than offline_max_age: rules have lapsed, defaults decide")
-        ends = credentials.expires(self.credential)
-        if ends.timestamp() - time.time() < _CERTIFICATE_WARNING:
-            found.append(f"the Enforcer's certificate ends at {ends:%Y-%m-%d %H:%M} UTC; enrol again before")
+        if self._nameless():
+            found.append(f"nothing is enforced before the Console gives an identity to: {', '.join(self._nameless())}")
         return found
 
     # --- flows --------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 _OPEN_TIMEOUT = 15.0
 _PING = 20.0
 _CLOSE_TIMEOUT = 3.0
+_FAREWELL_TIMEOUT = 4.0
 #: Frames that may wait to be sent; a Console that takes none for so long is as good as gone.
 _WAITING_LIMIT = 1024
 #: Close codes after which to come back slowly: not authenticated, taken over, wrong version, too many messages.
@@ -130,17 +131,17 @@ class Link:
             await asyncio.sleep(delay)
 
     async def farewell(self, message: ToConsole) -> bool:
-        """Send a last message and end the session orderly; quick, and quiet about failure.
+        """Send a last message and wait until the Console, having acted on it, ends the session.
 
-        True when the message was sent and the session came to its end.
+        True when it did; quick, and quiet about failure.
         """
         if not self.submit(message):
             return False
-        self._waiting.put_nowait(None)
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT + 1.0):
+            async with asyncio.timeout(_FAREWELL_TIMEOUT):
                 await self._over.wait()
         except TimeoutError:
+            self._give_up("the Console did not answer a farewell")
             return False
         return True
 

@@ -216,12 +216,23 @@ async def test_a_farewell_is_heard_before_the_end(tmp_path: Path) -> None:
     async def script(talk: Talk) -> None:
         await talk.welcome()
         heard.append(await talk.hear())
-        await talk.connection.wait_closed()
+        await talk.connection.close(1000, "goodbye")
 
     async with streaming(server_context(SIDE, tmp_path), KEY.public, script) as url, running(Office(url)) as office:
         await office.until(lambda: office.link.established)
         assert await office.link.farewell(messages.Goodbye(uninstalled=True))
     assert heard == [messages.Goodbye(uninstalled=True)]
+
+
+async def test_a_farewell_that_is_not_answered_takes_a_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchword.enforcer.link._FAREWELL_TIMEOUT", 0.3)
+    async with streaming(server_context(SIDE, tmp_path), KEY.public, stay) as url, running(Office(url)) as office:
+        await office.until(lambda: office.link.established)
+        async with asyncio.timeout(3):
+            assert not await office.link.farewell(messages.Goodbye())
+        await office.until(lambda: office.sessions_over == 1)
 
 
 async def test_a_farewell_without_a_session_is_no_delay() -> None:
