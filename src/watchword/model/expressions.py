@@ -61,6 +61,22 @@ def parse(value: Sequence[Sequence[str]], path: str = "expression") -> Expressio
     return tuple(expression)
 
 
+def restrict(expression: Expression, prefixes: Sequence[str], path: str = "expression") -> None:
+    """Refuse clauses outside a namespace's ``tagPrefixes``; no prefixes at all restrict nothing.
+
+    Raises :class:`Invalid`: a clause that may never match is an error when it is written, not a
+    ruleset that silently does nothing.
+    """
+    for index, alternative in enumerate(expression if prefixes else ()):
+        for position, text in enumerate(alternative):
+            if not text.removeprefix("!").startswith(tuple(prefixes)):
+                raise Invalid(
+                    f"{path}[{index}][{position}]",
+                    f"{text!r} begins with none of this namespace's tagPrefixes",
+                    f"use a tag beginning with {', '.join(prefixes)}, or extend tagPrefixes",
+                )
+
+
 def normalised(expression: Expression) -> Expression:
     """The same expression in the one spelling shared by all that mean the same clauses."""
     return tuple(sorted({tuple(sorted(set(alternative))) for alternative in expression}))

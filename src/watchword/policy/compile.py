@@ -99,7 +99,7 @@ class Compiler:
                 self._ends[local, direction] = end
                 verdicts.update(end.verdicts(local_class, selected))
                 if direction == "out":
-                    reachable.update((local_class, protocol, number) for protocol, number in end.reachable())
+                    reachable.update((local_class, protocol, number) for protocol, number in end.reachable)
         return verdicts, frozenset(reachable)
 
 

@@ -7,6 +7,7 @@ change of peers cheap. It knows the rules and segments of one document; when the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -87,6 +88,7 @@ class End:
                 yield self._key(local_class, remote_class, protocol, number), verdict
         self._settled = settled
 
+    @functools.cached_property
     def reachable(self) -> set[tuple[int, int]]:
         """Protocols and segments that a peer matching one selector, or none, is allowed.
 

@@ -66,3 +66,12 @@ def test_refused_with_the_field(value: list[list[str]], path: str) -> None:
 def test_what_is_refused_selects_nothing_if_it_comes_in_anyway() -> None:
     empty: list[expressions.Expression] = [(), ((),), (("!zone=z",),)]
     assert not any(expressions.matches(expression, WEB) for expression in empty)
+
+
+def test_tag_prefixes_restrict_whole_tags_and_none_restrict_nothing() -> None:
+    parsed = expressions.parse([["app=web", "!env=dev"]])
+    expressions.restrict(parsed, [])
+    expressions.restrict(parsed, ["app=", "env="])
+    with pytest.raises(Invalid) as caught:
+        expressions.restrict(parsed, ["app="], "subject")
+    assert caught.value.path == "subject[0][1]"
