@@ -71,8 +71,8 @@ def start(
     import os
 
     try:
-        from watchword.console import server
-        from watchword.console.settings import Settings
+        from watchword.console.server import serve
+        from watchword.console.settings import Settings, SettingsError
     except ModuleNotFoundError as error:
         raise Failure(
             f"the Console is not installed here ({error.name} is missing)",
@@ -94,8 +94,38 @@ def start(
     def on_ready(event: Ready) -> None:
         _ready(event, as_json=json)
 
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(server.serve(settings, on_first_start=on_first_start, on_ready=on_ready))
+    _log_to_stderr(as_json=json)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve(settings, on_first_start=on_first_start, on_ready=on_ready))
+    except SettingsError as error:
+        raise Failure(str(error), code=ExitCode.USAGE) from None
+    except OSError as error:
+        raise Failure(
+            f"the Console cannot start: {error}", "another one may be running here; see --listen and --data-dir"
+        ) from None
+
+
+def _log_to_stderr(*, as_json: bool) -> None:
+    """Standard output is for the events that programs read; the log goes beside it."""
+    import sys
+
+    import structlog
+
+    renderer = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info if as_json else structlog.dev.set_exc_info,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _keep(event: FirstStart, profile: str, file: Path | None, *, as_json: bool) -> None:

@@ -38,13 +38,13 @@ def explain(
     from watchword.model.problems import Invalid
 
     try:
-        protocol, port = ports.parse_flow(flow, "PROTOCOL/PORT")
+        ports.parse_flow(flow, "PROTOCOL/PORT")
     except Invalid as problem:
         raise Failure(f"{problem.path}: {problem.message}", problem.remedy, ExitCode.USAGE) from None
+    protocol, _, port = flow.partition("/")
+    asked = {"source": source, "destination": destination, "protocol": protocol, **({"port": port} if port else {})}
     with connect(profile, namespace) as client:
-        answer: dict[str, Any] = client.get(
-            "/v1/explanations", source=source, destination=destination, protocol=str(protocol), port=str(port)
-        ).body
+        answer: dict[str, Any] = client.get("/v1/explanations", **asked).body
     if json:
         output.json_document(answer)
     else:

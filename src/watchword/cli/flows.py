@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: How long one request of --follow is held by the Console, in seconds.
 _HOLD = 30
 
+#: Failures after which --follow goes on: the Console is away, or going away.
+_PASSING = (ExitCode.UNREACHABLE, ExitCode.FAILED)
+
 _COLUMNS = (
     "time",
     "verdict",
@@ -105,7 +108,7 @@ def _following(client: Client, params: Mapping[str, str], backlog: int) -> Itera
                 "GET", "/v1/flowreports", params={**params, "after": cursor, "wait": str(_HOLD)}, timeout=_HOLD + 15
             )
         except Failure as failure:
-            if failure.code is not ExitCode.UNREACHABLE:
+            if failure.code not in _PASSING:
                 raise
             pause = _pause(failure, pause)
             continue
