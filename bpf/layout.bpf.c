@@ -13,8 +13,9 @@ struct ww_layout {
 	struct ww_segments segments;
 	struct ww_verdict_key verdict_key;
 	struct ww_verdict verdict;
-	struct ww_half_open half_open;
-	struct ww_grant grant;
+	struct ww_announced announced;
+	struct ww_connecting connecting;
+	struct ww_flow_id flow_id;
 	struct ww_flow flow;
 	struct ww_flow_key flow_key;
 	struct ww_flow_counts flow_counts;
@@ -30,7 +31,6 @@ struct ww_layout {
 	enum ww_action action;
 	enum ww_reason reason;
 	enum ww_counter counter;
-	enum ww_phase phase;
 	enum ww_verdict_flag verdict_flag;
 	enum ww_event_kind event_kind;
 	enum ww_name_kind name_kind;

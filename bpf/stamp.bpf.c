@@ -7,56 +7,101 @@
 #include "lib/handshake.h"
 
 /*
- * Appends the option and mends lengths and checksums. The segment has no payload, so the end of the
- * packet is the end of its options. bpf_l4_csum_replace knows whether the checksum is partial (the
- * pseudo header only) or complete; one call covers the length, the other the bytes.
+ * Both headers as far as they change, in one piece so that one call writes them back. The program
+ * never writes to the packet directly: the verifier would then unclone every packet on entry, and
+ * every data segment is a clone of the one kept for retransmission.
+ */
+struct headers4 {
+	struct iphdr ip;
+	struct tcphdr tcp;
+};
+
+struct headers6 {
+	struct ipv6hdr ip;
+	struct tcphdr tcp;
+};
+
+inline_always __u16 folded(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+inline_always __u32 halves(__u32 word)
+{
+	return (word & 0xffff) + (word >> 16);
+}
+
+/* Sum of the addresses, protocol and length that a TCP checksum covers beside the segment. */
+inline_always __u16 pseudo_sum(const struct segment *seg, __u32 length)
+{
+	__u32 sum = bpf_htons(IPPROTO_TCP) + bpf_htons(length);
+
+	if (address_is_v4(&seg->local))
+		return folded(sum + halves(seg->local.word[3]) + halves(seg->remote.word[3]));
+	for (int i = 0; i < 4; i++)
+		sum += halves(seg->local.word[i]) + halves(seg->remote.word[i]);
+	return folded(sum);
+}
+
+/*
+ * The segment has no payload, so the end of the packet is the end of its options. TCP leaves its
+ * checksum to the device: the field then holds the pseudo header's sum, and only the length in that
+ * changes. Where it was computed already, the option's bytes have to be added; the helper knows
+ * which of the two it is.
  */
 inline_always bool append(struct __sk_buff *skb, __u32 at, const struct segment *seg, const void *option,
 			  __u32 length)
 {
-	__u32 check_at = seg->tcp_at + offsetof(struct tcphdr, check);
-	__u16 old_header, new_header;
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	__u32 grown = seg->header + length;
+	bool partial;
 	void *data, *data_end;
-	struct tcphdr *tcp;
-	__s64 sum;
 
-	if (bpf_skb_change_tail(skb, seg->tcp_at + seg->header + length, 0))
+	if (bpf_skb_change_tail(skb, seg->tcp_at + grown, 0))
 		return false;
-	data = (void *)(long)skb->data;
+	data = (void *)(long)skb->data + at;
 	data_end = (void *)(long)skb->data_end;
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = data + at;
-		__u32 check;
+	if (v4) {
+		struct headers4 headers;
 
-		if ((void *)(ip + 1) > data_end)
+		if (data + sizeof(headers) > data_end)
 			return false;
-		check = (__u16)~ip->check + (__u16)~ip->tot_len;
-		ip->tot_len = bpf_htons(bpf_ntohs(ip->tot_len) + length);
-		check += ip->tot_len;
-		check = (check & 0xffff) + (check >> 16);
-		check = (check & 0xffff) + (check >> 16);
-		ip->check = ~check;
+		__builtin_memcpy(&headers, data, sizeof(headers));
+		partial = headers.tcp.check == pseudo_sum(seg, seg->header);
+		headers.ip.check = ~folded((__u16)~headers.ip.check + (__u16)~headers.ip.tot_len +
+					   bpf_htons(sizeof(headers.ip) + grown));
+		headers.ip.tot_len = bpf_htons(sizeof(headers.ip) + grown);
+		headers.tcp.doff = grown / 4;
+		if (partial)
+			headers.tcp.check = pseudo_sum(seg, grown);
+		if (bpf_skb_store_bytes(skb, at, &headers, sizeof(headers), 0))
+			return false;
 	} else {
-		struct ipv6hdr *ip = data + at;
+		struct headers6 headers;
 
-		if ((void *)(ip + 1) > data_end)
+		if (data + sizeof(headers) > data_end)
 			return false;
-		ip->payload_len = bpf_htons(bpf_ntohs(ip->payload_len) + length);
+		__builtin_memcpy(&headers, data, sizeof(headers));
+		partial = headers.tcp.check == pseudo_sum(seg, seg->header);
+		headers.ip.payload_len = bpf_htons(grown);
+		headers.tcp.doff = grown / 4;
+		if (partial)
+			headers.tcp.check = pseudo_sum(seg, grown);
+		if (bpf_skb_store_bytes(skb, at, &headers, sizeof(headers), 0))
+			return false;
 	}
-	tcp = data + seg->tcp_at;
-	if ((void *)(tcp + 1) > data_end)
-		return false;
-	old_header = ((__u16 *)tcp)[6];
-	tcp->doff = (seg->header + length) / 4;
-	new_header = ((__u16 *)tcp)[6];
 	if (bpf_skb_store_bytes(skb, seg->tcp_at + seg->header, option, length, 0))
 		return false;
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)option, length, 0);
-	sum += (__u16)~old_header;
-	sum += new_header;
-	bpf_l4_csum_replace(skb, check_at, 0, sum, 0);
-	bpf_l4_csum_replace(skb, check_at, bpf_htons(seg->header), bpf_htons(seg->header + length),
-			    BPF_F_PSEUDO_HDR | sizeof(__u16));
+	if (!partial) {
+		__u32 check_at = seg->tcp_at + offsetof(struct tcphdr, check);
+		__s64 sum = bpf_csum_diff(NULL, 0, (__be32 *)option, length, 0);
+
+		sum += bpf_htons((length / 4) << 12); /* the data offset has grown */
+		bpf_l4_csum_replace(skb, check_at, 0, sum, 0);
+		bpf_l4_csum_replace(skb, check_at, bpf_htons(seg->header), bpf_htons(grown),
+				    BPF_F_PSEUDO_HDR | sizeof(__u16));
+	}
 	return true;
 }
 
@@ -68,25 +113,34 @@ inline_always void head_of(struct option_head *head, __u8 length, __u32 badge)
 	head->badge = bpf_htonl(badge);
 }
 
-inline_always void stamp_syn(struct __sk_buff *skb, __u32 at, const struct segment *seg, const struct ww_flow *flow)
+inline_always void stamp_syn(struct __sk_buff *skb, __u32 at, const struct segment *seg)
 {
+	struct ww_connecting *slot;
 	struct syn_option option;
+	struct ww_flow_id id;
+	struct bpf_sock *sk = skb->sk;
 
+	if (!sk)
+		return;
+	flow_id_of(&id, sk, 0);
+	slot = connecting_slot(&id);
+	if (!slot || !connecting_is(slot, &id) || slot->isn != seg->seq)
+		return;
 	if (seg->payload || seg->header > 60 - WW_SYN_OPTION) {
 		count(WW_COUNT_STAMP_NO_ROOM);
 		return;
 	}
-	head_of(&option.head, sizeof(option), flow->unit);
-	option.epoch = flow->epoch;
+	head_of(&option.head, sizeof(option), slot->unit);
+	option.epoch = slot->epoch;
 	option.version = WW_OPTION_VERSION;
-	option.dialled = bpf_htons(flow->port);
-	store_be64(option.nonce, flow->nonce);
+	option.dialled = bpf_htons(slot->dialled);
+	store_be64(option.nonce, slot->nonce);
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_SYN : WW_COUNT_STAMP_FAILED);
 }
 
 inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
 {
-	struct ww_half_open *slot = half_open_slot(&seg->remote, seg->remote_port);
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
 	struct synack_option option;
 	struct transcript t = {};
 	const __u64 *key;
@@ -94,7 +148,7 @@ inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct se
 	struct ww_keys *pair;
 	__u32 badge;
 
-	if (!half_open_is(slot, &seg->remote, seg->remote_port) || slot->client_isn != seg->ack - 1 || !slot->badge)
+	if (!slot || !announced_is(slot, &seg->remote, seg->remote_port) || slot->client_isn != seg->ack - 1 || !slot->badge)
 		return;
 	if (seg->payload || seg->header > 60 - WW_SYNACK_OPTION) {
 		count(WW_COUNT_STAMP_NO_ROOM);
@@ -118,60 +172,97 @@ inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct se
 	key = pairwise_key(pair, t.server_epoch, t.client_epoch);
 	if (!key)
 		return;
+	slot->server_isn = seg->seq;
+	slot->server_nonce = t.server_nonce;
 	head_of(&option.head, sizeof(option), t.server);
 	store_be48(option.nonce, t.server_nonce);
 	store_be48(option.proof, proof_of(key, WW_MESSAGE_SYNACK, &t) & WW_PROOF_MASK);
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_SYNACK : WW_COUNT_STAMP_FAILED);
 }
 
-inline_always void stamp_ack(struct __sk_buff *skb, __u32 at, const struct segment *seg, const struct ww_flow *flow)
+/*
+ * The client's proof, on every ACK until the server has sent or acknowledged something: it does
+ * neither before it has let the connection in.
+ */
+inline_always void stamp_ack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
 {
+	struct ww_connecting *slot;
+	struct bpf_tcp_sock *tcp;
 	struct ack_option option;
+	struct ww_flow *flow;
+	struct ww_flow_id id;
+	struct bpf_sock *sk = skb->sk;
 
+	if (!sk)
+		return;
+	tcp = bpf_tcp_sock(sk);
+	if (!tcp || tcp->bytes_received || tcp->bytes_acked > 1)
+		return;
+	flow_id_of(&id, sk, bpf_skb_cgroup_id(skb));
+	slot = connecting_slot(&id);
+	if (slot && connecting_is(slot, &id) && slot->peer) {
+		head_of(&option.head, sizeof(option), slot->unit);
+		option.epoch = slot->epoch;
+		option.server_epoch = slot->server_epoch;
+		option.dialled = bpf_htons(slot->dialled);
+		store_be64(option.nonce, slot->nonce);
+		store_be64(option.proof, slot->proof);
+	} else {
+		flow = bpf_map_lookup_elem(&live, &id);
+		if (!flow || flow->direction != WW_OUT || !flow->peer)
+			return;
+		head_of(&option.head, sizeof(option), flow->unit);
+		option.epoch = flow->epoch;
+		option.server_epoch = flow->server_epoch;
+		option.dialled = bpf_htons(flow->port);
+		store_be64(option.nonce, flow->nonce);
+		store_be64(option.proof, flow->proof);
+	}
 	if (seg->header > 60 - WW_ACK_OPTION) {
 		count(WW_COUNT_STAMP_NO_ROOM);
 		return;
 	}
-	head_of(&option.head, sizeof(option), flow->unit);
-	option.epoch = flow->epoch;
-	option.server_epoch = flow->server_epoch;
-	option.dialled = bpf_htons(flow->port);
-	store_be64(option.nonce, flow->nonce);
-	store_be64(option.proof, flow->proof);
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_ACK : WW_COUNT_STAMP_FAILED);
+}
+
+/*
+ * Whether a packet that looks like plain TCP has flags that could carry the option. Cheap and rough:
+ * most packets end here, the others are parsed.
+ */
+inline_always bool may_carry(struct __sk_buff *skb, __u32 at)
+{
+	void *data = (void *)(long)skb->data;
+	void *data_end = (void *)(long)skb->data_end;
+	__u32 tcp_at = at + plain_header(skb);
+	__u8 flags;
+
+	if (data + tcp_at + sizeof(struct tcphdr) > data_end)
+		return false;
+	flags = ((__u8 *)data)[tcp_at + 13];
+	if (flags & (TCP_FIN | TCP_RST))
+		return false;
+	return (flags & TCP_SYN) || skb->len <= tcp_at + 60;
 }
 
 /* The flags decide before anything is looked up: data, FIN and RST leave at once. */
 inline_always int stamp(struct __sk_buff *skb, __u32 at)
 {
 	struct segment seg;
-	struct bpf_sock *sk;
-	struct ww_flow *flow;
 
-	if (!skb->sk || !parse_segment(skb, at, false, &seg))
+	if (!skb->sk || !may_carry(skb, at))
 		return TC_ACT_UNSPEC;
-	if (seg.flags & (TCP_FIN | TCP_RST))
+	if (!parse_segment(skb, at, false, &seg) || seg.tcp_at != at + plain_header(skb))
 		return TC_ACT_UNSPEC;
-	if ((seg.flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) {
+	switch (seg.flags & (TCP_SYN | TCP_ACK)) {
+	case TCP_SYN:
+		stamp_syn(skb, at, &seg);
+		break;
+	case TCP_SYN | TCP_ACK:
 		stamp_synack(skb, at, &seg);
-		return TC_ACT_UNSPEC;
-	}
-	if (!(seg.flags & TCP_SYN) && seg.payload)
-		return TC_ACT_UNSPEC;
-	sk = skb->sk;
-	if (!sk)
-		return TC_ACT_UNSPEC;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return TC_ACT_UNSPEC;
-	flow = bpf_sk_storage_get(&live, sk, NULL, 0);
-	if (!flow)
-		return TC_ACT_UNSPEC;
-	if (seg.flags & TCP_SYN) {
-		if (flow->phase == WW_PHASE_CONNECTING)
-			stamp_syn(skb, at, &seg, flow);
-	} else if (flow->phase == WW_PHASE_PROVED) {
-		stamp_ack(skb, at, &seg, flow);
+		break;
+	case TCP_ACK:
+		if (!seg.payload)
+			stamp_ack(skb, at, &seg);
 	}
 	return TC_ACT_UNSPEC;
 }

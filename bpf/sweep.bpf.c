@@ -1,23 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sweep, iterator over all live flows, run by the agent: aggregates what long connections have
- * moved, and after a new revision judges the quiet ones. Those that may not live are written out,
- * one struct ww_event each, for the agent to reset.
+ * sweep, two iterators run by the agent. judge goes over the records of all live connections: after a
+ * new revision it writes out those that may not live, one struct ww_event each, for the agent to
+ * reset. tally goes over the sockets of a network namespace: it moves what long connections have
+ * carried into the aggregate, and marks the records that have a socket.
  */
 #define WW_ITERATOR
 #include "lib/flow.h"
 
 /* The few kernel fields read here, relocated when the object is loaded (CO-RE). */
+struct kernfs_node {
+	__u64 id;
+} __attribute__((preserve_access_index));
+
+struct cgroup {
+	struct kernfs_node *kn;
+} __attribute__((preserve_access_index));
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+} __attribute__((preserve_access_index));
+
 struct sock_common {
-	__be32 skc_rcv_saddr;
+	__be32 skc_daddr;
 	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
-	struct in6_addr skc_v6_rcv_saddr;
+	unsigned char skc_state;
+	struct in6_addr skc_v6_daddr;
 } __attribute__((preserve_access_index));
 
 struct sock {
 	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data;
 } __attribute__((preserve_access_index));
 
 struct tcp_sock {
@@ -31,58 +46,110 @@ struct tcp_sock {
 } __attribute__((preserve_access_index));
 
 struct seq_file;
+struct bpf_map;
+
 struct bpf_iter_meta {
 	struct seq_file *seq;
 } __attribute__((preserve_access_index));
 
-struct bpf_map;
-struct bpf_iter__bpf_sk_storage_map {
+struct bpf_iter__bpf_map_elem {
 	struct bpf_iter_meta *meta;
 	struct bpf_map *map;
-	struct sock *sk;
+	void *key;
 	void *value;
 } __attribute__((preserve_access_index));
 
-SEC("iter/bpf_sk_storage_map")
-int sweep(struct bpf_iter__bpf_sk_storage_map *ctx)
-{
-	__u32 generation = generation_now();
-	struct ww_flow *flow = ctx->value;
-	struct sock *sk = ctx->sk;
-	struct bpf_tcp_sock numbers = {};
-	struct ww_event event = {};
-	struct tcp_sock *tcp;
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+} __attribute__((preserve_access_index));
 
-	if (!flow || !sk)
+/* Records without a socket for two looks in a row, and not younger than this, are forgotten. */
+#define WW_STALE_NS (10ULL * 1000 * 1000 * 1000)
+
+SEC("iter/bpf_map_elem")
+int judge(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const struct ww_flow_id *key = ctx->key;
+	struct ww_flow *flow = ctx->value;
+	struct ww_event event = {};
+	struct ww_flow_id id;
+
+	if (!key || !flow)
 		return 0;
-	tcp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
-	if (!tcp)
+	__builtin_memcpy(&id, key, sizeof(id));
+	if ((__s32)(state.tally - flow->tally) >= 2 && coarse_now() - flow->opened > WW_STALE_NS) {
+		bpf_map_delete_elem(&live, &id);
 		return 0;
-	if (flow->phase == WW_PHASE_PROVED || flow->phase == WW_PHASE_RELEASED) {
-		numbers.bytes_received = tcp->bytes_received;
-		numbers.bytes_acked = tcp->bytes_acked;
-		numbers.snd_nxt = tcp->snd_nxt;
-		numbers.snd_una = tcp->snd_una;
-		numbers.segs_in = tcp->segs_in;
-		numbers.segs_out = tcp->segs_out;
-		numbers.srtt_us = tcp->srtt_us;
-		if (!flow->counted || numbers.segs_in != flow->segments_in || numbers.segs_out != flow->segments_out)
-			account(flow, &numbers, 0);
-		if (flow->generation != generation)
-			flow_judge(flow, generation);
 	}
-	if (flow->phase != WW_PHASE_REFUSED)
+	if (flow_judge(&id, flow, generation_now()))
 		return 0;
 	event.kind = WW_EVENT_ABORT;
 	event.badge = flow->unit;
-	event.remote = flow->remote;
-	event.remote_port = sk->__sk_common.skc_dport;
-	event.local_port = bpf_htons(sk->__sk_common.skc_num);
-	if (sk->__sk_common.skc_family == WW_AF_INET)
-		address_v4(&event.local, sk->__sk_common.skc_rcv_saddr);
-	else
-		bpf_core_read(&event.local, sizeof(event.local), &sk->__sk_common.skc_v6_rcv_saddr);
+	event.remote = id.remote;
+	event.remote_port = id.remote_port;
+	event.local_port = id.local_port;
 	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
+	return 0;
+}
+
+/* A connection that is older than the Enforcer gets a record that says so. */
+inline_always void adopt(const struct ww_flow_id *id)
+{
+	struct ww_flow flow = { .existing = 1, .action = WW_ALLOW, .tally = state.tally, .opened = coarse_now() };
+
+	if (bpf_map_update_elem(&live, id, &flow, BPF_NOEXIST))
+		count_drop(WW_REASON_NO_MEMORY);
+	else
+		count(WW_COUNT_EXISTING);
+}
+
+inline_always bool iterated_id(struct ww_flow_id *id, struct sock *sk)
+{
+	__builtin_memset(id, 0, sizeof(*id));
+	if (sk->__sk_common.skc_family == WW_AF_INET)
+		address_v4(&id->remote, sk->__sk_common.skc_daddr);
+	else
+		bpf_core_read(&id->remote, sizeof(id->remote), &sk->__sk_common.skc_v6_daddr);
+	id->remote_port = sk->__sk_common.skc_dport;
+	id->local_port = bpf_htons(sk->__sk_common.skc_num);
+	id->cgroup = sk->sk_cgrp_data.cgroup->kn->id;
+	return id->cgroup;
+}
+
+SEC("iter/tcp")
+int tally(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct numbers numbers = {};
+	struct tcp_sock *tcp;
+	struct ww_flow_id id;
+	struct ww_flow *flow;
+	__u8 now;
+
+	if (!common)
+		return 0;
+	now = common->skc_state;
+	if (now == BPF_TCP_LISTEN || now == BPF_TCP_NEW_SYN_RECV || now == BPF_TCP_TIME_WAIT || now == BPF_TCP_SYN_SENT)
+		return 0;
+	tcp = (struct tcp_sock *)bpf_skc_to_tcp_sock(common);
+	if (!tcp || !iterated_id(&id, (struct sock *)tcp))
+		return 0;
+	flow = bpf_map_lookup_elem(&live, &id);
+	if (!flow) {
+		if (state.adopting)
+			adopt(&id);
+		return 0;
+	}
+	flow->tally = state.tally;
+	numbers.bytes_in = tcp->bytes_received;
+	numbers.bytes_out = tcp->bytes_acked + (tcp->snd_nxt - tcp->snd_una);
+	numbers.segments_in = tcp->segs_in;
+	numbers.segments_out = tcp->segs_out;
+	numbers.latency_us = tcp->srtt_us >> 3;
+	if (!flow->existing && (!flow->counted || numbers.segments_in != flow->segments_in ||
+				numbers.segments_out != flow->segments_out))
+		account(&id, flow, &numbers);
 	return 0;
 }
 

@@ -20,7 +20,8 @@ enum ww_option {
 
 enum ww_limit {
 	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
-	WW_HALF_OPEN = 65536,	/* slots, power of two */
+	WW_SLOTS = 65536,	/* for handshakes under way, each direction; power of two */
+	WW_MAX_LIVE = 131072,	/* connections at once; more are refused, none is evicted */
 	WW_MAX_ENFORCERS = 8192,	/* peer Enforcers with keys at once */
 	WW_MAX_PEERS = 65536,	/* badges known at once */
 	WW_MAX_UNITS = 8192,	/* cgroups that place a unit */
@@ -82,14 +83,6 @@ enum ww_counter {
 	WW_COUNT_MAX = 41,
 };
 
-enum ww_phase {
-	WW_PHASE_CONNECTING = 1,	/* client: SYN allowed to leave */
-	WW_PHASE_PROVED = 2,		/* client: server proved; our proof not yet seen to have arrived */
-	WW_PHASE_RELEASED = 3,		/* both ends satisfied */
-	WW_PHASE_REFUSED = 4,		/* nothing passes any more */
-	WW_PHASE_EXISTING = 5,		/* older than the Enforcer */
-};
-
 /*
  * One word decides which tables are in force: programs use bank (generation & 1). The agent fills
  * the other bank and then writes generation, so a revision takes effect at once and as a whole.
@@ -102,7 +95,9 @@ struct ww_state {
 	__u32 epoch;		/* our newest datapath key epoch */
 	__u64 root;		/* cgroup id of the Enforcer's root */
 	__u32 root_level;
-	__u32 existing;		/* 1: established sockets without record are older than us, keep them */
+	__u32 swept;		/* generation under which every live connection has been judged */
+	__u32 tally;		/* number of the agent's last look at all sockets */
+	__u32 adopting;		/* 1: that look gives a record to connections that have none */
 	__u64 agent;		/* cgroup id of the agent, whose own connections are always allowed */
 };
 
@@ -181,64 +176,76 @@ struct ww_address {
 	__u32 word[4];
 };
 
-/* A client's announcement, kept from SYN to SYN-ACK (and retransmissions) at the server. */
-struct ww_half_open {
+/* A SYN that came in: what its client announced, until the SYN-ACK and its retransmissions left. */
+struct ww_announced {
 	struct ww_address remote;
 	__u16 remote_port;	/* network order */
 	__u16 local_port;	/* network order */
 	__u32 client_isn;
-	__u32 server_isn;	/* of the handshake that was proved */
+	__u32 server_isn;	/* of the last SYN-ACK */
 	__u32 badge;
 	__u32 unit;
 	__u16 dialled;
 	__u8 epoch;
-	__u8 proved;
+	__u8 pad;
 	__u64 nonce;
+	__u64 server_nonce;	/* of the last SYN-ACK; saves computing it again */
 };
 
-/* What a verified ACK grants to the socket that it is about to create, on the same CPU. */
-struct ww_grant {
+/* A SYN that went out: what was announced, and after the SYN-ACK what proves it. */
+struct ww_connecting {
 	struct ww_address remote;
 	__u16 remote_port;	/* network order */
 	__u16 local_port;	/* network order */
-	__u32 generation;
-	__u64 place;
+	__u32 isn;
 	__u32 unit;
-	__u32 peer;		/* 0: no identity */
-	__u32 rule;
-	__u32 observed_rule;
-	__u8 flags;		/* of the verdict */
-	__u8 valid;
-	__u16 pad;
-	__u32 pad2;
+	__u32 peer;		/* 0 until the server has proved itself */
+	__u64 place;
+	__u64 nonce;
+	__u64 proof;
+	__u16 dialled;
+	__u8 epoch;
+	__u8 server_epoch;
+	__u8 bad_proofs;
+	__u8 pad[3];
 };
 
-/* Socket storage: everything known about one live connection. Never evicted while it lives. */
+/* Names a live connection: the socket's own view of it, so that NAT on this host does not matter. */
+struct ww_flow_id {
+	struct ww_address remote;
+	__u16 remote_port;	/* network order */
+	__u16 local_port;	/* network order */
+	__u32 pad;
+	__u64 cgroup;		/* of the socket; tells apart equal tuples in different namespaces */
+};
+
+/* Everything known about one live connection. */
 struct ww_flow {
-	__u32 generation;	/* of the tables that admitted it last */
-	__u8 phase;
-	__u8 direction;
-	__u8 flags;		/* of the verdict */
-	__u8 action;		/* of the verdict; refused flows keep why */
+	__u32 generation;	/* of the tables that judged it last */
 	__u32 unit;		/* badge of the local end */
 	__u32 peer;		/* badge of the remote end, 0 without identity */
+	__u32 rule;
+	__u32 observed_rule;
+	__u32 server_isn;
 	__u64 place;		/* cgroup id that places the local end */
 	__u64 nonce;		/* client's */
 	__u64 proof;		/* client's, over the whole transcript */
-	__u32 rule;
-	__u32 observed_rule;
-	__u16 port;		/* the server's port as this end sees it, host order */
-	__u8 bad_proofs;
-	__u8 epoch;		/* ours, announced in the SYN */
-	__u8 server_epoch;	/* the server's, answered in the SYN-ACK */
-	__u8 counted;		/* the connection is in the aggregate */
-	__u8 reason;
-	__u8 pad;
-	struct ww_address remote;
+	__u64 opened;		/* ns since boot */
 	__u64 bytes_in;		/* already aggregated */
 	__u64 bytes_out;
 	__u32 segments_in;
 	__u32 segments_out;
+	__u32 tally;		/* the agent's last look that found its socket */
+	__u16 port;		/* the server's port as this end sees it, host order */
+	__u8 direction;
+	__u8 action;		/* of the verdict */
+	__u8 flags;		/* of the verdict */
+	__u8 reason;
+	__u8 epoch;		/* ours, announced in the SYN */
+	__u8 server_epoch;	/* the server's, answered in the SYN-ACK */
+	__u8 counted;		/* the connection is in the aggregate */
+	__u8 existing;		/* older than the Enforcer: kept, not judged */
+	__u8 pad[6];
 };
 
 /* Aggregate of all connections that look alike to a person. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The connecting end: what an answer to our SYN must bring before the connection may open. */
+/* The connecting end: what leaves with a SYN, and what its answer must bring. */
 #ifndef WW_CLIENT_H
 #define WW_CLIENT_H
 
@@ -20,117 +20,217 @@ own_frame void client_event(struct __sk_buff *skb, const struct segment *seg, __
 	emit(&event);
 }
 
-inline_always int client_abort(struct __sk_buff *skb, const struct segment *seg, struct ww_flow *flow, __u32 badge,
+inline_always int client_drop(const struct segment *seg, __u32 unit, __u32 badge, enum ww_reason reason,
+			      const struct ww_verdict *verdict)
+{
+	report_refusal(&seg->remote, unit, badge, refusal_of(bpf_ntohs(seg->remote_port), WW_OUT, IPPROTO_TCP, reason),
+		       verdict);
+	return WW_DROP;
+}
+
+/* The connection cannot come about: the agent ends the socket, so that the application need not wait. */
+inline_always int client_abort(struct __sk_buff *skb, const struct segment *seg, __u32 unit, __u32 badge,
 			       enum ww_reason reason, const struct ww_verdict *verdict)
 {
-	report_refusal(&seg->remote, flow->unit, badge, refusal_of(flow->port, WW_OUT, IPPROTO_TCP, reason), verdict);
-	flow->phase = WW_PHASE_REFUSED;
-	flow->peer = badge;
-	flow->action = WW_REJECT;
-	flow->reason = reason;
 	client_event(skb, seg, WW_EVENT_ABORT, badge);
-	return WW_DROP;
+	return client_drop(seg, unit, badge, reason, verdict);
 }
 
-inline_always int client_drop(const struct segment *seg, struct ww_flow *flow, __u32 badge, enum ww_reason reason)
+/*
+ * Enters the connection; if the tables changed meanwhile it is judged by the new ones. *ends* is the
+ * local badge and, in the upper half, the peer's. Own stack frame: callers are deep.
+ */
+own_frame int client_open(const struct ww_flow_id *id, const struct ww_connecting *slot, __u64 ends, __u32 generation,
+			  const struct ww_verdict *verdict)
 {
-	report_refusal(&seg->remote, flow->unit, badge, refusal_of(flow->port, WW_OUT, IPPROTO_TCP, reason), NULL);
-	return WW_DROP;
+	struct ww_flow flow = {
+		.generation = generation,
+		.unit = ends,
+		.peer = ends >> 32,
+		.place = slot->place,
+		.nonce = slot->nonce,
+		.proof = slot->proof,
+		.epoch = slot->epoch,
+		.server_epoch = slot->server_epoch,
+		.direction = WW_OUT,
+		.opened = coarse_now(),
+		.port = bpf_ntohs(id->remote_port),
+	};
+
+	flow_take_verdict(&flow, verdict);
+	flow.action = WW_ALLOW;
+	if (!flow_open(id, &flow))
+		return WW_DROP;
+	return flow_still_admitted(id, generation) ? WW_PASS : WW_DROP;
 }
 
-inline_always int client_without_identity(struct __sk_buff *skb, const struct segment *seg, struct ww_flow *flow,
-					  struct ww_unit *unit, __u32 generation)
+/* No option: the address speaks. The slot is not trusted for whose connection it is. */
+inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
+					  const struct ww_flow_id *id, struct ww_connecting *slot)
 {
-	__u32 bank = bank_of(generation);
+	__u32 generation = generation_now(), bank = bank_of(generation);
 	struct ww_verdict *verdict;
+	struct ww_unit *unit;
+	__u64 place;
 
-	verdict = verdict_of(bank, unit->class[bank & 1], class_of_address(&flow->remote, bank), WW_OUT, IPPROTO_TCP,
-			     flow->port);
+	unit = unit_of_socket(sk, &place);
+	if (!unit || !unit->class[bank] || unit->badge != slot->unit) {
+		count_drop(WW_REASON_UNIT_UNKNOWN);
+		return WW_DROP;
+	}
+	verdict = verdict_of(bank, unit->class[bank], class_of_address(&id->remote, bank), WW_OUT, IPPROTO_TCP,
+			     bpf_ntohs(id->remote_port));
 	if (!verdict || verdict->action != WW_ALLOW)
-		return client_abort(skb, seg, flow, 0, WW_REASON_POLICY, verdict);
-	flow_take_verdict(flow, verdict);
-	flow->generation = generation;
-	flow->phase = WW_PHASE_RELEASED;
-	return WW_PASS;
+		return client_abort(skb, seg, unit->badge, 0, WW_REASON_POLICY, verdict);
+	return client_open(id, slot, unit->badge, generation, verdict);
 }
 
-inline_always int client_synack(struct __sk_buff *skb, const struct segment *seg, struct ww_flow *flow)
+inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
+				const struct ww_flow_id *id, struct ww_connecting *slot)
 {
-	__u32 generation = generation_now(), bank = bank_of(generation), badge;
-	struct ww_unit *unit = unit_at(flow->place);
+	__u32 generation = generation_now(), bank = bank_of(generation), own = slot->unit, badge;
 	struct ww_verdict *verdict = NULL;
 	struct synack_option option;
 	struct transcript t = {};
 	struct ww_peer *peer;
 	struct ww_keys *pair;
+	struct ww_unit *unit;
 	const __u64 *key;
 
-	if (!unit || unit->badge != flow->unit || !unit->class[bank & 1])
-		return client_drop(seg, flow, 0, WW_REASON_UNIT_UNKNOWN);
 	if (!load_option(skb, seg, &option, sizeof(option)))
-		return client_without_identity(skb, seg, flow, unit, generation);
+		return client_without_identity(skb, sk, seg, id, slot);
+	unit = unit_at(slot->place);
+	if (!unit || unit->badge != own || !unit->class[bank])
+		return client_drop(seg, own, 0, WW_REASON_UNIT_UNKNOWN, NULL);
 	badge = bpf_ntohl(option.head.badge);
 	peer = bpf_map_lookup_elem(&peers, &badge);
-	if (!peer || !peer->class[bank & 1]) {
+	if (!peer || !peer->class[bank]) {
 		client_event(skb, seg, WW_EVENT_BADGE_UNKNOWN, badge);
-		return client_drop(seg, flow, badge, WW_REASON_BADGE_UNKNOWN);
+		return client_drop(seg, own, badge, WW_REASON_BADGE_UNKNOWN, NULL);
 	}
-	t.client = flow->unit;
+	t.client = own;
 	t.server = badge;
-	t.client_nonce = flow->nonce;
+	t.client_nonce = slot->nonce;
 	t.server_nonce = load_be48(option.nonce);
-	t.dialled = flow->port;
-	t.client_epoch = flow->epoch;
+	t.dialled = slot->dialled;
+	t.client_epoch = slot->epoch;
 	t.server_epoch = t.server_nonce & 1;
 	pair = keys_of(peer->enforcer);
-	key = pair ? pairwise_key(pair, flow->epoch, t.server_epoch) : NULL;
+	key = pair ? pairwise_key(pair, t.client_epoch, t.server_epoch) : NULL;
 	if (!key)
-		return client_drop(seg, flow, badge, WW_REASON_KEY_MISSING);
+		return client_drop(seg, own, badge, WW_REASON_KEY_MISSING, NULL);
 	if ((proof_of(key, WW_MESSAGE_SYNACK, &t) & WW_PROOF_MASK) != load_be48(option.proof)) {
-		if (++flow->bad_proofs >= WW_BAD_PROOFS)
-			return client_abort(skb, seg, flow, badge, WW_REASON_PROOF_WRONG, NULL);
-		return client_drop(seg, flow, badge, WW_REASON_PROOF_WRONG);
+		if (++slot->bad_proofs >= WW_BAD_PROOFS)
+			return client_abort(skb, seg, own, badge, WW_REASON_PROOF_WRONG, NULL);
+		return client_drop(seg, own, badge, WW_REASON_PROOF_WRONG, NULL);
 	}
-	if (badge != flow->unit) {
-		verdict = verdict_of(bank, unit->class[bank & 1], peer->class[bank & 1], WW_OUT, IPPROTO_TCP, flow->port);
+	if (badge != own) {
+		verdict = verdict_of(bank, unit->class[bank], peer->class[bank], WW_OUT, IPPROTO_TCP,
+				     bpf_ntohs(id->remote_port));
 		if (!verdict || verdict->action != WW_ALLOW)
-			return client_abort(skb, seg, flow, badge, WW_REASON_POLICY, verdict);
+			return client_abort(skb, seg, own, badge, WW_REASON_POLICY, verdict);
 	}
-	flow_take_verdict(flow, verdict);
-	flow->action = WW_ALLOW;
-	flow->generation = generation;
-	flow->peer = badge;
-	flow->server_epoch = t.server_epoch;
-	flow->proof = proof_of(key, WW_MESSAGE_ACK, &t);
-	flow->phase = WW_PHASE_PROVED;
-	return WW_PASS;
+	slot->proof = proof_of(key, WW_MESSAGE_ACK, &t);
+	slot->server_epoch = t.server_epoch;
+	slot->peer = badge;
+	return client_open(id, slot, (__u64)badge << 32 | own, generation, verdict);
 }
 
 /*
  * An answer to a connecting socket. Only one that acknowledges our very SYN may change anything:
  * whoever cannot see the SYN cannot know its number.
  */
-own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk, struct ww_flow *flow)
+own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 {
-	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+	__u64 cgroup = bpf_sk_cgroup_id(sk);
+	struct ww_connecting *slot;
+	struct ww_flow_id id;
 	struct segment seg;
 
-	if (!tcp || !parse_segment(skb, 0, true, &seg)) {
+	if (is_agent(cgroup))
+		return WW_PASS;
+	if (!parse_segment(skb, 0, true, &seg)) {
 		count_drop(WW_REASON_MALFORMED);
 		return WW_DROP;
 	}
 	switch (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
 	case TCP_SYN | TCP_ACK:
-		if (seg.ack != tcp->snd_una + 1) { /* snd_nxt moves only after the SYN has left */
-			count_drop(WW_REASON_STRAY);
-			return WW_DROP;
-		}
-		return client_synack(skb, &seg, flow);
+		break;
 	case TCP_SYN:
-		return client_drop(&seg, flow, 0, WW_REASON_SIMULTANEOUS);
+		count_drop(WW_REASON_SIMULTANEOUS);
+		return WW_DROP;
 	default:
 		return WW_PASS; /* opens nothing: a refusal, or a stale end to be reset */
 	}
+	flow_id_of(&id, sk, cgroup);
+	slot = connecting_slot(&id);
+	if (!slot || !connecting_is(slot, &id)) {
+		count_drop(WW_REASON_STATE_MISSING); /* the next SYN fills the slot again */
+		return WW_DROP;
+	}
+	if (seg.ack != slot->isn + 1) {
+		count_drop(WW_REASON_STRAY);
+		return WW_DROP;
+	}
+	return client_synack(skb, sk, &seg, &id, slot);
+}
+
+/* TCP Fast Open would hand data to a server that has proved nothing: only where none is asked for. */
+inline_always bool client_may_send(struct ww_unit *unit, const struct ww_flow_id *id)
+{
+	__u32 bank = bank_of(generation_now());
+	struct ww_verdict *verdict;
+
+	verdict = verdict_of(bank, unit->class[bank], class_of_address(&id->remote, bank), WW_OUT, IPPROTO_TCP,
+			     bpf_ntohs(id->remote_port));
+	return verdict && verdict->action == WW_ALLOW;
+}
+
+/* A SYN about to leave; refuse has asked the tables. A retransmission keeps what was announced. */
+own_frame int client_syn(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	__u32 bank = bank_of(generation_now());
+	__u64 cgroup = bpf_sk_cgroup_id(sk), place;
+	struct ww_connecting *slot;
+	struct ww_flow_id id;
+	struct ww_unit *unit;
+	struct segment seg;
+
+	if (is_agent(cgroup))
+		return WW_PASS;
+	if (!parse_segment(skb, 0, false, &seg)) {
+		count_drop(WW_REASON_MALFORMED);
+		return WW_DROP;
+	}
+	if (!(seg.flags & TCP_SYN))
+		return WW_PASS;
+	unit = unit_of_socket(sk, &place);
+	if (!unit || !unit->class[bank]) {
+		count_drop(generation_now() ? WW_REASON_UNIT_UNKNOWN : WW_REASON_TABLES_EMPTY);
+		return WW_DROP;
+	}
+	flow_id_of(&id, sk, cgroup);
+	if (seg.payload && !client_may_send(unit, &id)) {
+		count_drop(WW_REASON_SYN_PAYLOAD);
+		return WW_DROP;
+	}
+	slot = connecting_slot(&id);
+	if (!slot)
+		return WW_DROP;
+	if (connecting_is(slot, &id) && slot->isn == seg.seq && slot->unit == unit->badge)
+		return WW_PASS;
+	slot->remote = id.remote;
+	slot->remote_port = id.remote_port;
+	slot->local_port = id.local_port;
+	slot->isn = seg.seq;
+	slot->unit = unit->badge;
+	slot->peer = 0;
+	slot->place = place;
+	slot->dialled = bpf_ntohs(id.remote_port);
+	slot->epoch = state.epoch;
+	slot->bad_proofs = 0;
+	slot->nonce = client_nonce();
+	return WW_PASS;
 }
 
 #endif /* WW_CLIENT_H */

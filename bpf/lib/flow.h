@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Live flows in socket storage, so that no table can evict them, and their aggregation.
+ * Live connections and their aggregation.
+ *
+ * A connection has a record from the moment it is proved until it ends. Its packets do not look the
+ * record up: an established socket exists only because its handshake was let through. After a new
+ * revision (state.swept differs from state.generation) every packet does, until the agent has had
+ * all records judged and has reset the connections that were refused.
  */
 #ifndef WW_FLOW_H
 #define WW_FLOW_H
@@ -8,11 +13,11 @@
 #include "policy.h"
 #include "units.h"
 
-/* One record for each socket that takes part in a judged connection; freed with the socket. */
+/* Live connections by the socket's view. Not LRU: a full table refuses newcomers, evicts nobody. */
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WW_MAX_LIVE);
+	__type(key, struct ww_flow_id);
 	__type(value, struct ww_flow);
 } live SEC(".maps");
 
@@ -70,13 +75,13 @@ inline_always void aggregate(const struct ww_flow_key *key, const struct ww_flow
 	counts->revision = state.revision;
 }
 
-inline_always void flow_key_of(struct ww_flow_key *key, const struct ww_flow *flow)
+inline_always void flow_key_of(struct ww_flow_key *key, const struct ww_flow_id *id, const struct ww_flow *flow)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	key->unit = flow->unit;
 	key->peer = flow->peer;
 	if (!flow->peer)
-		key->remote = flow->remote;
+		key->remote = id->remote;
 	key->rule = flow->rule;
 	key->observed_rule = flow->observed_rule;
 	key->port = flow->port;
@@ -88,36 +93,48 @@ inline_always void flow_key_of(struct ww_flow_key *key, const struct ww_flow *fl
 	key->proved = !!flow->peer;
 }
 
-/*
- * Adds to the aggregate what the connection has moved since the last time. The numbers are TCP's
- * own (RFC 4898 counters), so nothing is counted per packet. *unsent* is payload about to leave.
- */
-own_frame void account(struct ww_flow *flow, struct bpf_tcp_sock *tcp, __u32 unsent)
+/* TCP's own numbers (RFC 4898 counters), so that nothing is counted per packet. */
+struct numbers {
+	__u64 bytes_in;
+	__u64 bytes_out;
+	__u32 segments_in;
+	__u32 segments_out;
+	__u32 latency_us;
+	__u32 pad;
+};
+
+inline_always void numbers_of(struct numbers *n, const struct bpf_tcp_sock *tcp)
+{
+	n->bytes_in = tcp->bytes_received;
+	n->bytes_out = tcp->bytes_acked + (tcp->snd_nxt - tcp->snd_una);
+	n->segments_in = tcp->segs_in;
+	n->segments_out = tcp->segs_out;
+	n->latency_us = tcp->srtt_us >> 3;
+}
+
+/* Adds to the aggregate what the connection has moved since the last time. */
+own_frame void account(const struct ww_flow_id *id, struct ww_flow *flow, const struct numbers *n)
 {
 	struct ww_flow_counts more = {};
 	struct ww_flow_key key;
-	__u64 in = tcp->bytes_received;
-	__u64 out = tcp->bytes_acked + (tcp->snd_nxt - tcp->snd_una) + unsent;
-	__u32 segments_in = tcp->segs_in;
-	__u32 segments_out = tcp->segs_out;
 
-	if (out)
-		out--; /* the SYN occupies one sequence number */
-	more.bytes_in = in > flow->bytes_in ? in - flow->bytes_in : 0;
-	more.bytes_out = out > flow->bytes_out ? out - flow->bytes_out : 0;
-	more.packets_in = segments_in - flow->segments_in;
-	more.packets_out = segments_out - flow->segments_out;
-	flow->bytes_in = in;
-	flow->bytes_out = out;
-	flow->segments_in = segments_in;
-	flow->segments_out = segments_out;
+	more.bytes_in = n->bytes_in > flow->bytes_in ? n->bytes_in - flow->bytes_in : 0;
+	more.bytes_out = n->bytes_out > flow->bytes_out ? n->bytes_out - flow->bytes_out : 0;
+	more.packets_in = n->segments_in - flow->segments_in;
+	more.packets_out = n->segments_out - flow->segments_out;
+	flow->bytes_in = n->bytes_in;
+	flow->bytes_out = n->bytes_out;
+	flow->segments_in = n->segments_in;
+	flow->segments_out = n->segments_out;
 	if (!flow->counted) {
 		flow->counted = 1;
 		more.connections = 1;
 		if (flow->direction == WW_OUT)
-			more.latency_us = tcp->srtt_us >> 3;
+			more.latency_us = n->latency_us;
+		if (more.bytes_out)
+			more.bytes_out--; /* the SYN occupies one sequence number */
 	}
-	flow_key_of(&key, flow);
+	flow_key_of(&key, id, flow);
 	aggregate(&key, &more);
 }
 
@@ -130,15 +147,20 @@ inline_always void flow_take_verdict(struct ww_flow *flow, const struct ww_verdi
 }
 
 /*
- * Asks the tables in force again about a live flow, after a new revision. Its two ends are who they
- * were when it was opened; whether they may still talk is what may have changed.
+ * Asks the tables in force again about a live connection, after a new revision. Its two ends are who
+ * they were when it was opened; whether they may still talk is what may have changed.
  */
-own_frame bool flow_judge(struct ww_flow *flow, __u32 generation)
+own_frame bool flow_judge(const struct ww_flow_id *id, struct ww_flow *flow, __u32 generation)
 {
 	__u32 bank = bank_of(generation), peer_class = WW_CLASS_NONE;
-	struct ww_unit *unit = unit_at(flow->place);
 	struct ww_verdict *verdict = NULL;
+	struct ww_unit *unit;
 
+	if (flow->existing)
+		return true;
+	if (flow->generation == generation)
+		return flow->action == WW_ALLOW;
+	unit = unit_at(flow->place);
 	if (unit && unit->badge == flow->unit && unit->class[bank]) {
 		if (flow->peer && flow->peer == flow->unit) {
 			flow->generation = generation;
@@ -149,7 +171,7 @@ own_frame bool flow_judge(struct ww_flow *flow, __u32 generation)
 
 			peer_class = peer ? peer->class[bank] : WW_CLASS_NONE;
 		} else {
-			peer_class = class_of_address(&flow->remote, bank);
+			peer_class = class_of_address(&id->remote, bank);
 		}
 		if (peer_class)
 			verdict = verdict_of(bank, unit->class[bank], peer_class, flow->direction, IPPROTO_TCP,
@@ -159,9 +181,14 @@ own_frame bool flow_judge(struct ww_flow *flow, __u32 generation)
 	flow->generation = generation;
 	if (flow->action == WW_ALLOW)
 		return true;
-	flow->phase = WW_PHASE_REFUSED;
 	flow->reason = WW_REASON_REVOKED;
 	return false;
+}
+
+/* Whether every live connection has been judged by the tables in force. */
+inline_always bool all_judged(void)
+{
+	return READ_ONCE(state.swept) == generation_now();
 }
 
 /* A packet or SYN that is refused before there is a flow. Own stack frame: callers are deep. */

@@ -21,7 +21,6 @@
 #define WW_MESSAGE_ACK 2
 #define WW_NONCE_SERVER 3
 #define WW_NONCE_CLIENT 4
-#define WW_INDEX_HALF_OPEN 5
 
 #define WW_NONCE_MASK 0xffffffffffffULL	/* 48 bits on the wire */
 #define WW_PROOF_MASK 0xffffffffffffULL
@@ -65,10 +64,11 @@ inline_always __u64 server_nonce(const struct ww_address *remote, __u16 remote_p
 	return (nonce & WW_NONCE_MASK & ~1ULL) | (epoch & 1);
 }
 
-inline_always __u64 client_nonce(__u64 cookie)
+/* No two alike on this host: one CPU does not see one nanosecond twice. */
+inline_always __u64 client_nonce(void)
 {
-	return siphash4(state.secret, WW_NONCE_CLIENT | (__u64)bpf_get_smp_processor_id() << 8, bpf_ktime_get_ns(),
-			cookie, (__u64)bpf_get_prandom_u32());
+	return siphash4(state.secret, WW_NONCE_CLIENT, bpf_get_smp_processor_id(), bpf_ktime_get_ns(),
+			bpf_get_prandom_u32());
 }
 
 /* Our epoch as announced, theirs by its lowest bit; NULL when no such key is in force. */

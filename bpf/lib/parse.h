@@ -80,6 +80,12 @@ inline_always bool address_equal(const struct ww_address *a, const struct ww_add
 	       a->word[3] == b->word[3];
 }
 
+/* Length of an IP header without options or extensions. */
+inline_always __u32 plain_header(struct __sk_buff *skb)
+{
+	return skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+}
+
 /*
  * Offset of the TCP header from the network header at *at* bytes into the packet, or 0 when this is
  * not a whole TCP segment behind a plain header. Fills addresses as (source, destination) and the

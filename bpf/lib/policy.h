@@ -129,15 +129,14 @@ inline_always bool identity_reachable(__u32 bank, __u32 local, __u8 protocol, __
 		.peer = WW_CLASS_NONE,
 		.bank = bank & 1,
 		.direction = WW_OUT,
-		.protocol = protocol,
-		.segment = segment_of(bank, protocol, port),
+		.protocol = WW_ANY_PROTOCOL,
 	};
 	struct ww_verdict *verdict = bpf_map_lookup_elem(&verdicts, &key);
 
 	if (verdict && (verdict->flags & WW_VERDICT_REACHABLE))
 		return true;
-	key.protocol = WW_ANY_PROTOCOL;
-	key.segment = 0;
+	key.protocol = protocol;
+	key.segment = segment_of(bank, protocol, port);
 	verdict = bpf_map_lookup_elem(&verdicts, &key);
 	return verdict && (verdict->flags & WW_VERDICT_REACHABLE);
 }

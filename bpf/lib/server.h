@@ -10,6 +10,7 @@
 
 struct listener {
 	struct ww_unit *unit;
+	__u64 cgroup;
 	__u64 place;
 	__u32 generation;
 	__u32 bank;
@@ -53,6 +54,37 @@ inline_always struct ww_verdict *server_verdict(const struct listener *at, __u32
 	return verdict_of(at->bank, at->unit->class[at->bank & 1], peer_class, WW_IN, IPPROTO_TCP, at->port);
 }
 
+/*
+ * Enters the connection that this ACK completes, before the kernel makes its socket. Where it makes
+ * none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very handshake only.
+ */
+own_frame int server_open(const struct segment *seg, const struct listener *at, __u32 badge,
+			      const struct ww_verdict *verdict)
+{
+	struct ww_flow flow = {
+		.generation = at->generation,
+		.unit = at->unit->badge,
+		.peer = badge,
+		.server_isn = seg->ack - 1,
+		.place = at->place,
+		.opened = coarse_now(),
+		.port = at->port,
+		.direction = WW_IN,
+	};
+	struct ww_flow_id id = {
+		.remote = seg->remote,
+		.remote_port = seg->remote_port,
+		.local_port = seg->local_port,
+		.cgroup = at->cgroup,
+	};
+
+	flow_take_verdict(&flow, verdict);
+	flow.action = WW_ALLOW;
+	if (!flow_open(&id, &flow))
+		return WW_DROP;
+	return flow_still_admitted(&id, at->generation) ? WW_PASS : WW_DROP;
+}
+
 /* No identity: the address speaks, as an external network or as somewhere. */
 inline_always int server_without_identity(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
@@ -60,8 +92,7 @@ inline_always int server_without_identity(struct __sk_buff *skb, const struct se
 
 	if (!verdict || verdict->action != WW_ALLOW)
 		return server_refuse(skb, seg, at, 0, verdict);
-	grant(seg, at->generation, at->place, at->unit->badge, 0, verdict);
-	return WW_PASS;
+	return (seg->flags & TCP_SYN) ? WW_PASS : server_open(seg, at, 0, verdict);
 }
 
 /* The peer behind a badge, if the tables in force know it. */
@@ -78,7 +109,7 @@ inline_always struct ww_peer *server_peer(struct __sk_buff *skb, const struct se
 
 inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
-	struct ww_half_open *slot = half_open_slot(&seg->remote, seg->remote_port);
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
 	struct ww_verdict *verdict;
 	struct syn_option option;
 	struct ww_peer *peer;
@@ -86,7 +117,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 	__u32 badge;
 
 	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION) {
-		if (half_open_is(slot, &seg->remote, seg->remote_port))
+		if (slot && announced_is(slot, &seg->remote, seg->remote_port))
 			slot->badge = 0;
 		return server_without_identity(skb, seg, at);
 	}
@@ -115,13 +146,12 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 	slot->unit = at->unit->badge;
 	slot->dialled = bpf_ntohs(option.dialled);
 	slot->epoch = option.epoch;
-	slot->proved = 0;
 	slot->nonce = load_be64(option.nonce);
 	return WW_PASS;
 }
 
 own_frame bool ack_proves(const struct segment *seg, const struct listener *at, const struct ack_option *option,
-			      struct ww_keys *pair)
+			  struct ww_keys *pair, const struct ww_announced *slot)
 {
 	const __u64 *key = pairwise_key(pair, option->server_epoch, option->epoch);
 	__u64 tick = coarse_now() >> WW_TICK_SHIFT, proof = load_be64(option->proof);
@@ -136,6 +166,11 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 
 	if (!key)
 		return false;
+	if (slot && slot->server_isn == seg->ack - 1 && announced_is(slot, &seg->remote, seg->remote_port)) {
+		t.server_nonce = slot->server_nonce;
+		if (proof_of(key, WW_MESSAGE_ACK, &t) == proof)
+			return true;
+	}
 	t.server_nonce = server_nonce(&seg->remote, seg->remote_port, seg->ack - 1, tick, option->server_epoch);
 	if (proof_of(key, WW_MESSAGE_ACK, &t) == proof)
 		return true;
@@ -154,46 +189,49 @@ inline_always int server_admit(struct __sk_buff *skb, const struct segment *seg,
 		if (!verdict || verdict->action != WW_ALLOW)
 			return server_refuse(skb, seg, at, badge, verdict);
 	}
-	grant(seg, at->generation, at->place, at->unit->badge, badge, verdict);
-	return WW_PASS;
+	return server_open(seg, at, badge, verdict);
+}
+
+/* Data of a connection whose ACK was proved but has no socket yet; its record says whose it is. */
+own_frame bool server_awaits(const struct segment *seg, const struct listener *at)
+{
+	struct ww_flow_id id = {
+		.remote = seg->remote,
+		.remote_port = seg->remote_port,
+		.local_port = seg->local_port,
+		.cgroup = at->cgroup,
+	};
+	struct ww_flow *flow = bpf_map_lookup_elem(&live, &id);
+
+	return flow && flow->direction == WW_IN && flow->peer && flow->server_isn == seg->ack - 1 &&
+	       flow_judge(&id, flow, at->generation);
 }
 
 inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
-	struct ww_half_open *slot = half_open_slot(&seg->remote, seg->remote_port);
-	bool announced = half_open_is(slot, &seg->remote, seg->remote_port) && slot->badge;
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
 	struct ack_option option;
 	struct ww_peer *peer;
 	struct ww_keys *pair;
 	__u32 badge;
 
-	if (load_option(skb, seg, &option, sizeof(option))) {
-		badge = bpf_ntohl(option.head.badge);
-		peer = server_peer(skb, seg, at, badge);
-		if (!peer)
-			return server_drop(seg, at, badge, WW_REASON_BADGE_UNKNOWN);
-		pair = keys_of(peer->enforcer);
-		if (!pair || !ack_proves(seg, at, &option, pair))
-			return server_drop(seg, at, badge, WW_REASON_PROOF_WRONG);
-		if (announced && slot->badge == badge) {
-			slot->server_isn = seg->ack - 1;
-			slot->proved = 1;
+	if (!load_option(skb, seg, &option, sizeof(option))) {
+		if (slot && slot->badge && announced_is(slot, &seg->remote, seg->remote_port)) {
+			if (server_awaits(seg, at))
+				return WW_PASS;
+			return server_drop(seg, at, slot->badge, WW_REASON_PROOF_MISSING);
 		}
-		count(WW_COUNT_PROVED);
-		return server_admit(skb, seg, at, badge, peer);
-	}
-	if (!announced)
 		return server_without_identity(skb, seg, at);
-	/*
-	 * Data of a connection whose ACK was proved but did not make a socket yet: TCP_DEFER_ACCEPT, a
-	 * full accept queue. The proof stands for this very handshake only.
-	 */
-	badge = slot->badge;
-	peer = bpf_map_lookup_elem(&peers, &badge);
-	if (slot->proved && slot->server_isn == seg->ack - 1 && slot->local_port == seg->local_port &&
-	    slot->unit == at->unit->badge && peer && peer->class[at->bank & 1])
-		return server_admit(skb, seg, at, badge, peer);
-	return server_drop(seg, at, badge, WW_REASON_PROOF_MISSING);
+	}
+	badge = bpf_ntohl(option.head.badge);
+	peer = server_peer(skb, seg, at, badge);
+	if (!peer)
+		return server_drop(seg, at, badge, WW_REASON_BADGE_UNKNOWN);
+	pair = keys_of(peer->enforcer);
+	if (!pair || !ack_proves(seg, at, &option, pair, slot))
+		return server_drop(seg, at, badge, WW_REASON_PROOF_WRONG);
+	count(WW_COUNT_PROVED);
+	return server_admit(skb, seg, at, badge, peer);
 }
 
 own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
@@ -211,6 +249,7 @@ own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		count_drop(WW_REASON_TABLES_EMPTY);
 		return WW_DROP;
 	}
+	at.cgroup = bpf_sk_cgroup_id(sk);
 	at.unit = unit_of_socket(sk, &at.place);
 	if (!at.unit || !at.unit->class[at.bank & 1]) {
 		count_drop(WW_REASON_UNIT_UNKNOWN);

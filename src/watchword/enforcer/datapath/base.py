@@ -26,6 +26,10 @@ class FeatureMissing(DatapathError):  # noqa: N818
         self.feature = feature
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[FeatureMissing], tuple[str, str]]:
+        """Pickled by its parts, so that it survives a process boundary."""
+        return FeatureMissing, (self.feature, self.remedy)
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:

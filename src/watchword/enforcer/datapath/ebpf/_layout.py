@@ -18,7 +18,8 @@ class Limit(IntEnum):
     """enum ww_limit."""
 
     MAX_LEVELS = 16
-    HALF_OPEN = 65536
+    SLOTS = 65536
+    MAX_LIVE = 131072
     MAX_ENFORCERS = 8192
     MAX_PEERS = 65536
     MAX_UNITS = 8192
@@ -87,16 +88,6 @@ class Counter(IntEnum):
     MAX = 41
 
 
-class Phase(IntEnum):
-    """enum ww_phase."""
-
-    CONNECTING = 1
-    PROVED = 2
-    RELEASED = 3
-    REFUSED = 4
-    EXISTING = 5
-
-
 class VerdictFlag(IntEnum):
     """enum ww_verdict_flag."""
 
@@ -124,7 +115,7 @@ class NameKind(IntEnum):
 
 
 class State(ctypes.Structure):
-    """struct ww_state, 56 bytes."""
+    """struct ww_state, 64 bytes."""
 
     _fields_ = [
         ("generation", ctypes.c_uint32),  # 0
@@ -134,8 +125,10 @@ class State(ctypes.Structure):
         ("epoch", ctypes.c_uint32),  # 28
         ("root", ctypes.c_uint64),  # 32
         ("root_level", ctypes.c_uint32),  # 40
-        ("existing", ctypes.c_uint32),  # 44
-        ("agent", ctypes.c_uint64),  # 48
+        ("swept", ctypes.c_uint32),  # 44
+        ("tally", ctypes.c_uint32),  # 48
+        ("adopting", ctypes.c_uint32),  # 52
+        ("agent", ctypes.c_uint64),  # 56
     ]
 
 
@@ -238,8 +231,8 @@ class Address(ctypes.Structure):
     ]
 
 
-class HalfOpen(ctypes.Structure):
-    """struct ww_half_open, 56 bytes."""
+class Announced(ctypes.Structure):
+    """struct ww_announced, 56 bytes."""
 
     _fields_ = [
         ("remote", Address),  # 0
@@ -251,60 +244,74 @@ class HalfOpen(ctypes.Structure):
         ("unit", ctypes.c_uint32),  # 32
         ("dialled", ctypes.c_uint16),  # 36
         ("epoch", ctypes.c_uint8),  # 38
-        ("proved", ctypes.c_uint8),  # 39
+        ("pad", ctypes.c_uint8),  # 39
         ("nonce", ctypes.c_uint64),  # 40
         ("server_nonce", ctypes.c_uint64),  # 48
     ]
 
 
-class Grant(ctypes.Structure):
-    """struct ww_grant, 56 bytes."""
+class Connecting(ctypes.Structure):
+    """struct ww_connecting, 64 bytes."""
 
     _fields_ = [
         ("remote", Address),  # 0
         ("remote_port", ctypes.c_uint16),  # 16
         ("local_port", ctypes.c_uint16),  # 18
-        ("generation", ctypes.c_uint32),  # 20
-        ("place", ctypes.c_uint64),  # 24
-        ("unit", ctypes.c_uint32),  # 32
-        ("peer", ctypes.c_uint32),  # 36
-        ("rule", ctypes.c_uint32),  # 40
-        ("observed_rule", ctypes.c_uint32),  # 44
-        ("flags", ctypes.c_uint8),  # 48
-        ("valid", ctypes.c_uint8),  # 49
-        ("pad", ctypes.c_uint16),  # 50
-        ("pad2", ctypes.c_uint32),  # 52
+        ("isn", ctypes.c_uint32),  # 20
+        ("unit", ctypes.c_uint32),  # 24
+        ("peer", ctypes.c_uint32),  # 28
+        ("place", ctypes.c_uint64),  # 32
+        ("nonce", ctypes.c_uint64),  # 40
+        ("proof", ctypes.c_uint64),  # 48
+        ("dialled", ctypes.c_uint16),  # 56
+        ("epoch", ctypes.c_uint8),  # 58
+        ("server_epoch", ctypes.c_uint8),  # 59
+        ("bad_proofs", ctypes.c_uint8),  # 60
+        ("pad", ctypes.c_uint8 * 3),  # 61
+    ]
+
+
+class FlowId(ctypes.Structure):
+    """struct ww_flow_id, 32 bytes."""
+
+    _fields_ = [
+        ("remote", Address),  # 0
+        ("remote_port", ctypes.c_uint16),  # 16
+        ("local_port", ctypes.c_uint16),  # 18
+        ("pad", ctypes.c_uint32),  # 20
+        ("cgroup", ctypes.c_uint64),  # 24
     ]
 
 
 class Flow(ctypes.Structure):
-    """struct ww_flow, 96 bytes."""
+    """struct ww_flow, 104 bytes."""
 
     _fields_ = [
         ("generation", ctypes.c_uint32),  # 0
-        ("phase", ctypes.c_uint8),  # 4
-        ("direction", ctypes.c_uint8),  # 5
-        ("flags", ctypes.c_uint8),  # 6
-        ("action", ctypes.c_uint8),  # 7
-        ("unit", ctypes.c_uint32),  # 8
-        ("peer", ctypes.c_uint32),  # 12
-        ("place", ctypes.c_uint64),  # 16
-        ("nonce", ctypes.c_uint64),  # 24
-        ("proof", ctypes.c_uint64),  # 32
-        ("rule", ctypes.c_uint32),  # 40
-        ("observed_rule", ctypes.c_uint32),  # 44
-        ("port", ctypes.c_uint16),  # 48
-        ("bad_proofs", ctypes.c_uint8),  # 50
-        ("epoch", ctypes.c_uint8),  # 51
-        ("server_epoch", ctypes.c_uint8),  # 52
-        ("counted", ctypes.c_uint8),  # 53
-        ("reason", ctypes.c_uint8),  # 54
-        ("pad", ctypes.c_uint8),  # 55
-        ("remote", Address),  # 56
-        ("bytes_in", ctypes.c_uint64),  # 72
-        ("bytes_out", ctypes.c_uint64),  # 80
-        ("segments_in", ctypes.c_uint32),  # 88
-        ("segments_out", ctypes.c_uint32),  # 92
+        ("unit", ctypes.c_uint32),  # 4
+        ("peer", ctypes.c_uint32),  # 8
+        ("rule", ctypes.c_uint32),  # 12
+        ("observed_rule", ctypes.c_uint32),  # 16
+        ("server_isn", ctypes.c_uint32),  # 20
+        ("place", ctypes.c_uint64),  # 24
+        ("nonce", ctypes.c_uint64),  # 32
+        ("proof", ctypes.c_uint64),  # 40
+        ("opened", ctypes.c_uint64),  # 48
+        ("bytes_in", ctypes.c_uint64),  # 56
+        ("bytes_out", ctypes.c_uint64),  # 64
+        ("segments_in", ctypes.c_uint32),  # 72
+        ("segments_out", ctypes.c_uint32),  # 76
+        ("tally", ctypes.c_uint32),  # 80
+        ("port", ctypes.c_uint16),  # 84
+        ("direction", ctypes.c_uint8),  # 86
+        ("action", ctypes.c_uint8),  # 87
+        ("flags", ctypes.c_uint8),  # 88
+        ("reason", ctypes.c_uint8),  # 89
+        ("epoch", ctypes.c_uint8),  # 90
+        ("server_epoch", ctypes.c_uint8),  # 91
+        ("counted", ctypes.c_uint8),  # 92
+        ("existing", ctypes.c_uint8),  # 93
+        ("pad", ctypes.c_uint8 * 6),  # 94
     ]
 
 

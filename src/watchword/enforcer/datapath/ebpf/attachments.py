@@ -18,7 +18,6 @@ _ENODEV, _ENOLINK = 19, 67
 
 #: name of the pin -> (program, attach type), in the order in which they are attached first
 _CGROUP = {
-    "establish": ("establish", libbpf.CGROUP_SOCK_OPS),
     "refuse4": ("refuse4", libbpf.CGROUP_INET4_CONNECT),
     "refuse6": ("refuse6", libbpf.CGROUP_INET6_CONNECT),
     "enforce_out": ("enforce_out", libbpf.CGROUP_INET_EGRESS),

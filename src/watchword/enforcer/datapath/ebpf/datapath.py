@@ -38,7 +38,7 @@ from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, SocketReaper
 from watchword.policy.tables import Tables
 
 OBJECTS = Path(__file__).parent / "objects"
-_PROGRAMS = ("stamp", "refuse", "enforce", "establish", "sweep", "adopt")
+_PROGRAMS = ("stamp", "refuse", "enforce", "sweep")
 
 #: Layout of the maps; another number is another directory of pins.
 SCHEMA = "v1"
@@ -85,7 +85,8 @@ class EbpfDatapath:
         self._open_maps(fds)
         self._attachments = Attachments(self._pins, self._cgroup, programs)
         self._reaper, self._refusals = SocketReaper(), RefusalSender()
-        self._iterator = libbpf.link_create("attach sweep", programs["sweep"], 0, libbpf.TRACE_ITER, fds["live"])
+        self._judge = libbpf.link_create("attach judge", programs["judge"], 0, libbpf.TRACE_ITER, fds["live"])
+        self._tally = libbpf.link_create("attach tally", programs["tally"], 0, libbpf.TRACE_ITER)
         if self._attachments.attached():
             self._attachments.take_over()
             self._attachments.attach_devices()
@@ -138,7 +139,8 @@ class EbpfDatapath:
         if self._ring:
             libbpf.library().ring_buffer__free(self._ring)
             self._ring = None
-        os.close(self._iterator)
+        os.close(self._judge)
+        os.close(self._tally)
         self._banks.close()
         del self._state
         self._state_memory.close()
@@ -208,20 +210,21 @@ class EbpfDatapath:
         self._cut_refused()
 
     def _begin(self) -> None:
-        """Attach for the first time. Connections that stand now are older than the Enforcer."""
-        self._state.existing = 1
+        """Attach for the first time. Connections that stand now are older than the Enforcer: kept."""
         self._attachments.attach_devices()
         self._attachments.attach_cgroup()
-        link = libbpf.link_create("attach adopt", self._programs["adopt"], 0, libbpf.TRACE_ITER)
-        try:
-            libbpf.iterate(link)
-        finally:
-            os.close(link)
-        self._state.existing = 0
+        self._state.adopting = 1
+        libbpf.iterate(self._tally)
+        self._state.adopting = 0
 
     def _cut_refused(self) -> None:
-        for raw in _chunks(libbpf.iterate(self._iterator), ctypes.sizeof(KernelEvent)):
-            self._reaper.destroy(_connection(KernelEvent.from_buffer_copy(raw)))
+        """Reset what the tables in force refuse, then let packets pass without looking records up."""
+        generation = self._state.generation
+        cut = True
+        for raw in _chunks(libbpf.iterate(self._judge), ctypes.sizeof(KernelEvent)):
+            cut = self._reaper.destroy(_connection(KernelEvent.from_buffer_copy(raw))) and cut
+        if cut:
+            self._state.swept = generation
 
     def revision(self) -> int:
         """The revision in force, also one that an earlier agent applied."""
@@ -230,8 +233,14 @@ class EbpfDatapath:
     # --- seeing -------------------------------------------------------------------------------
 
     def _raw_flows(self) -> list[tuple[layout.FlowKey, layout.FlowCounts]]:
-        libbpf.iterate(self._iterator)  # live connections move their numbers into the aggregate
+        self._look_at_sockets()
         return [(key, samples.summed(per_cpu)) for key, per_cpu in self._flows.items_batched()]  # type: ignore[arg-type]
+
+    def _look_at_sockets(self) -> None:
+        """Move live connections' numbers into the aggregate; forget records that lost their socket."""
+        self._state.tally += 1
+        libbpf.iterate(self._tally)
+        self._cut_refused()
 
     def flows(self) -> list[FlowSample]:
         """All aggregates; those reported and idle for an hour are dropped after."""
