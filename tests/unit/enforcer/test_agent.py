@@ -5,87 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.datapath import Kernel, MemoryDatapath
+from tests.fakes.datapath import Kernel
 from tests.unit.enforcer.console_side import Operator, console
-from watchword.enforcer import run
+from tests.unit.enforcer.hosts import Host, until
 from watchword.enforcer.agent import Agent, uninstall
 from watchword.enforcer.datapath.base import BadgeMissed
 from watchword.enforcer.errors import EnrolmentError
-from watchword.enforcer.settings import Settings, load
-
-
-class Host:
-    """A host: directories, a kernel, and at times an agent."""
-
-    def __init__(self, directory: Path, name: str = "edge") -> None:
-        self.directory = directory / name
-        self.kernel = Kernel()
-        self.datapath: MemoryDatapath | None = None
-        self.root = self.cgroup("", "cgroup.controllers")
-        self.token_file = self.directory / "token"
-        self.settings = load(
-            None,
-            {
-                "name": name,
-                "data_dir": str(self.directory / "data"),
-                "run_dir": str(self.directory / "run"),
-                "cgroup_root": str(self.root),
-                "install_token_file": str(self.token_file),
-                "tags": ["role=edge"],
-                "unit": [{"name": "shop", "cgroup": "apps/shop", "tags": ["app=shop"]}],
-                "proxy": "none",
-            },
-        )
-
-    def cgroup(self, path: str, *files: str) -> Path:
-        """Make what looks like a cgroup."""
-        made = self.directory / "cgroup" / path
-        made.mkdir(parents=True)
-        for file in ("cgroup.procs", *files):
-            (made / file).touch()
-        return made
-
-    def give(self, token: str) -> None:
-        self.token_file.write_text(token)
-        self.token_file.chmod(0o600)
-
-    def factory(self, _settings: Settings) -> MemoryDatapath:
-        self.datapath = MemoryDatapath(self.kernel)
-        return self.datapath
-
-    def decide(self, peer: int | str, port: int, cgroup: str = "") -> str:
-        return self.kernel.decide(str(self.root / cgroup), peer, "incoming", 6, port)
-
-    async def status(self) -> dict[str, Any]:
-        return await asyncio.to_thread(run.status, self.settings)
-
-    @asynccontextmanager
-    async def agent(self) -> AsyncIterator[Agent]:
-        """An agent of this host, stopped orderly at the end."""
-        made = Agent(self.settings, self.factory)
-        task = asyncio.create_task(made.run())
-        try:
-            await until(lambda: task.done() or (made.guard is not None and self.settings.socket_path.exists()))
-            if task.done():
-                task.result()
-            yield made
-        finally:
-            made.stop()
-            async with asyncio.timeout(15):
-                await task
-
-
-async def until(condition: Callable[[], bool], patience: float = 15.0) -> None:
-    async with asyncio.timeout(patience):
-        while not condition():  # noqa: ASYNC110 - what is waited for is somebody else's
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
