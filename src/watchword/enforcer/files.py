@@ -48,24 +48,30 @@ def read_private(path: Path) -> bytes | None:
     changed by someone else, or its secret is no longer one.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CredentialError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        _check(path, os.fstat(descriptor))
+    except CredentialError:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise CredentialError(f"{path} is not a regular file; remove it")
-        if status.st_uid != os.geteuid():
-            raise CredentialError(f"{path} belongs to user {status.st_uid}; it must belong to {os.geteuid()}")
-        if status.st_mode & 0o077:
-            raise CredentialError(
-                f"{path} is accessible to others (mode {stat.S_IMODE(status.st_mode):o}); find out why, then chmod 0600"
-            )
-        if status.st_size > SIZE_LIMIT:
-            raise CredentialError(f"{path} has {status.st_size} bytes, more than {SIZE_LIMIT}; remove it")
         return file.read()
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise CredentialError(f"{path} is not a regular file; remove it")
+    if status.st_uid != os.geteuid():
+        raise CredentialError(f"{path} belongs to user {status.st_uid}; it must belong to {os.geteuid()}")
+    if status.st_mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        raise CredentialError(f"{path} is accessible to others (mode {mode:o}); find out why, then chmod 0600")
+    if status.st_size > SIZE_LIMIT:
+        raise CredentialError(f"{path} has {status.st_size} bytes, more than {SIZE_LIMIT}; remove it")
 
 
 def _settle(directory: Path) -> None:

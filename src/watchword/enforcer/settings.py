@@ -47,7 +47,7 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of one Enforcer; see ``docs`` for the file."""
+    """Settings of one Enforcer, by the names they have in its file."""
 
     console: str = ""  # https://host:port; may also come with the install token
     name: str = msgspec.field(default_factory=socket.gethostname)
