@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from watchword.cli import probes
 from watchword.enforcer import cgroups
+from watchword.enforcer.errors import SettingsError
 
 
 @pytest.mark.parametrize("probe", probes.PROBES, ids=lambda probe: probe.__name__)
@@ -54,7 +56,9 @@ def test_without_the_library_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch)
 
 
 def left_by_rehearsals() -> set[str]:
-    places = (cgroups.mounted(), Path("/sys/fs/bpf"))
+    places = [Path("/sys/fs/bpf")]
+    with contextlib.suppress(SettingsError):  # a machine without cgroup v2 has no such place
+        places.append(cgroups.mounted())
     readable = [place for place in places if os.access(place, os.R_OK)]
     return {str(path) for place in readable for path in place.glob("watchword-doctor-*")}
 
@@ -68,7 +72,8 @@ def test_the_rehearsal_leaves_nothing_behind() -> None:
 def test_a_process_without_capabilities_is_told_so() -> None:
     """As nobody, in a process of its own."""
     code = (
-        "import os; os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
+        "import os\nif os.geteuid() == 0:\n"
+        "    os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)\n"
         "from watchword.cli.probes import capabilities; print(capabilities().result)"
     )
     source = str(Path(probes.__file__).parent.parent.parent)
