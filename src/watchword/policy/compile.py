@@ -14,7 +14,9 @@ from watchword.policy.numbers import Numbering
 from watchword.policy.ranges import PortSpace, Span
 from watchword.policy.regions import Region, regions
 from watchword.policy.tables import (
+    CLASS_LIMIT,
     FIRST_CLASS,
+    SEGMENT_LIMIT,
     SOMEWHERE,
     Direction,
     LocalUnit,
@@ -37,23 +39,23 @@ def compile(document: PolicyDocument) -> Tables:
 class Compiler:
     """Compiles one document after another; classes and segments keep their numbers in between.
 
-    A class or segment that is gone for one document may come back under another number. Numbers are
-    never reused, so tables of successive documents may be mixed without one meaning another's class.
+    A class or segment that is gone for one document may come back under another number. No number
+    means one thing in one document's tables and another in the next one's.
     Not thread-safe.
     """
 
     def __init__(self) -> None:
-        self._locals: Numbering[Local] = Numbering(FIRST_CLASS)
-        self._remotes: Numbering[Remote] = Numbering(FIRST_CLASS)
-        self._segments: Numbering[Span] = Numbering(1)
+        self._locals: Numbering[Local] = Numbering(FIRST_CLASS, CLASS_LIMIT)
+        self._remotes: Numbering[Remote] = Numbering(FIRST_CLASS, CLASS_LIMIT)
+        self._segments: Numbering[Span] = Numbering(1, SEGMENT_LIMIT)
         self._rules: Mapping[str, RuleEntry] = {}
         self._ends: dict[tuple[Local, Direction], End] = {}
 
     def compile(self, document: PolicyDocument) -> Tables:
         """The tables of ``document``.
 
-        Raises :class:`LookupError` for a key that leads nowhere and
-        :class:`watchword.model.problems.Invalid` for an entry that is no prefix.
+        Raises :class:`LookupError` for a key that leads nowhere, and :class:`ValueError` for an entry
+        that is no prefix or for more classes or segments than there are numbers.
         """
         locals_ = self._locals.number(Local.of(unit) for unit in document.units.values())
         covered = list(regions(document.networks))

@@ -113,8 +113,9 @@ class End:
         allowed: set[tuple[int, int]] = set()
         refused = False
         for protocol in space.named() | {TCP, UDP} if broad else space.protocols(rules):
-            for span in space.spans_of(protocol) if broad else space.touched(rules, protocol):
-                if self._allows(space.matching(rules, span)):
+            taking = space.taking(rules, protocol)
+            for span in space.spans_of(protocol) if broad else taking:
+                if self._allows(taking[span]) if span in taking else broad:
                     allowed.add((protocol, self._numbers[span]))
                 else:
                     refused = True
@@ -141,9 +142,8 @@ class End:
         if broad != default:
             entries[ANY_PROTOCOL, 0] = broad
         for protocol in space.protocols(rules):
-            touched = {
-                span: settle(space.matching(rules, span), self._default) for span in space.touched(rules, protocol)
-            }
+            taking = space.taking(rules, protocol)
+            touched = {span: settle(placed, self._default) for span, placed in taking.items()}
             for span, verdict in touched.items():
                 if verdict != broad:
                     entries[protocol, self._numbers[span]] = verdict

@@ -1,7 +1,8 @@
 """Numbers for things that are found again: the same thing keeps its number from compile to compile.
 
-A number is never given to anything else while its :class:`Numbering` lives, so that a datapath which
-holds the tables before and after a change side by side cannot take one class for another.
+A number that becomes free is given again only after all others have been, and never to the very next
+tables: a datapath that holds the tables before and after a change side by side cannot take one class
+for another.
 """
 
 from __future__ import annotations
@@ -11,30 +12,42 @@ from typing import Generic, TypeVar
 
 Thing = TypeVar("Thing", bound=Hashable)
 
-#: Datapaths keep numbers in 32 bits.
-LIMIT = 1 << 32
-
 
 class Numbering(Generic[Thing]):
-    """Numbers from ``first`` on, given in the order in which things are first seen."""
+    """Numbers from ``first`` up to below ``limit``, given in turn as things are first seen."""
 
-    def __init__(self, first: int) -> None:
-        self._next = first
+    def __init__(self, first: int, limit: int) -> None:
+        self._first = first
+        self._limit = limit
+        self._cursor = first
         self._numbers: dict[Thing, int] = {}
 
     def number(self, things: Iterable[Thing]) -> dict[Thing, int]:
         """The numbers of all things there are now; those not among them are forgotten.
 
-        Raises :class:`OverflowError` when numbers run out; a new numbering (a restart) begins anew.
+        Raises :class:`ValueError` when there are more things than numbers, and remembers what it did.
         """
         current: dict[Thing, int] = {}
+        fresh: dict[Thing, None] = {}
         for thing in things:
-            if thing not in current:
-                known = self._numbers.get(thing)
-                if known is None:
-                    if self._next >= LIMIT:
-                        raise OverflowError("class or segment numbers have run out; restart the Enforcer")
-                    known, self._next = self._next, self._next + 1
+            known = self._numbers.get(thing)
+            if known is None:
+                fresh[thing] = None
+            else:
                 current[thing] = known
+        taken = set(self._numbers.values()) if fresh else set()
+        if len(taken) + len(fresh) > self._limit - self._first:
+            raise ValueError(f"{len(taken) + len(fresh)} classes or segments, and numbers only up to {self._limit - 1}")
+        for thing in fresh:
+            current[thing] = self._take(taken)
         self._numbers = current
         return current
+
+    def _take(self, taken: set[int]) -> int:
+        """The next number in turn that is not taken (there is one), which then is."""
+        while self._cursor in taken or self._cursor >= self._limit:
+            self._cursor = self._cursor + 1 if self._cursor < self._limit else self._first
+        number = self._cursor
+        taken.add(number)
+        self._cursor += 1
+        return number

@@ -54,17 +54,19 @@ class PortSpace:
         """The spans of one protocol, in order."""
         return self._spans.get(protocol, ())
 
-    def touched(self, rules: Iterable[Placed], protocol: int) -> list[Span]:
-        """The spans of one protocol that some of these rules name, in order."""
+    def taking(self, rules: Sequence[Placed], protocol: int) -> dict[Span, list[Placed]]:
+        """The spans of one protocol that some of these rules name, with all rules that take each."""
         spans = self.spans_of(protocol)
-        indices: set[int] = set()
-        for _, rule in rules:
-            for piece in rule.ports:
+        everywhere = self.without_ports(rules)
+        taking: dict[Span, list[Placed]] = {}
+        for placed in rules:
+            for piece in placed[1].ports:
                 if piece.protocol == protocol:
                     start = bisect_left(spans, piece.first, key=lambda span: span.first)
                     end = bisect_right(spans, piece.last, key=lambda span: span.last)
-                    indices.update(range(start, end))
-        return [spans[index] for index in sorted(indices)]
+                    for span in spans[start:end]:
+                        taking.setdefault(span, list(everywhere)).append(placed)
+        return taking
 
     def by_type(self, protocol: int) -> bool:
         """Whether the protocol's spans are ICMP types, which a datapath may not look at."""
@@ -78,11 +80,6 @@ class PortSpace:
     def protocols(rules: Iterable[Placed]) -> list[int]:
         """The protocols that these rules name."""
         return sorted({piece.protocol for _, rule in rules for piece in rule.ports} - {ANY_PROTOCOL})
-
-    @staticmethod
-    def matching(rules: Iterable[Placed], span: Span) -> list[Placed]:
-        """The rules that take ``span``."""
-        return [placed for placed in rules if any(piece.covers(span.protocol, span.first) for piece in placed[1].ports)]
 
     @staticmethod
     def without_ports(rules: Iterable[Placed]) -> list[Placed]:

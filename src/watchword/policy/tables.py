@@ -41,6 +41,10 @@ SOMEWHERE = 1
 #: The smallest number given to a computed class.
 FIRST_CLASS = 16
 
+#: Classes are below this (32 bits), segments below that (16 bits, one for each port).
+CLASS_LIMIT = 1 << 32
+SEGMENT_LIMIT = 1 << 16
+
 Direction = Literal["in", "out"]
 
 
