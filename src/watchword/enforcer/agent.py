@@ -30,6 +30,9 @@ from watchword.wire.messages import Goodbye
 
 _log = logging.getLogger(__name__)
 
+#: Seconds for an answer to reach who asked for the removal.
+_LAST_WORDS = 0.2
+
 DatapathFactory = Callable[[Settings], Datapath]
 
 
@@ -79,9 +82,10 @@ class Agent:
     async def remove_everything(self) -> dict[str, Any]:
         """Uninstall, and stop soon after the answer is out."""
         guard = self._on_duty()
-        removed = await removal.remove(guard)
-        asyncio.get_running_loop().call_later(0.2, self.stop)
-        return removed
+        try:
+            return await removal.remove(guard)
+        finally:  # what is half removed does not go on
+            asyncio.get_running_loop().call_later(_LAST_WORDS, self.stop)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -125,7 +129,7 @@ class Agent:
                 _log.error("and then", exc_info=failure)
             raise group.exceptions[0] from None  # one failure ends the agent; what followed it is logged
         finally:
-            await control.close()
+            await control.close(forget=guard.removed)
             guard.close()
             self.guard = None
 

@@ -9,6 +9,7 @@ besides, because a file's mode is easily changed by mistake.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from watchword.enforcer.datapath.base import DatapathError
 from watchword.enforcer.errors import UNDECODABLE, EnforcerError
 from watchword.enforcer.settings import UnitType
 
@@ -108,12 +110,15 @@ class ControlSocket:
         finally:
             os.umask(mask)
 
-    async def close(self) -> None:
-        """Stop listening and remove the socket."""
+    async def close(self, *, forget: bool = False) -> None:
+        """Stop listening and remove the socket; ``forget`` its directory too, if nothing else is in it."""
         if self._server is not None:
             self._server.close()
             self._path.unlink(missing_ok=True)
             self._server = None
+        if forget:
+            with contextlib.suppress(OSError):
+                self._path.parent.rmdir()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -131,6 +136,8 @@ class ControlSocket:
             return
         async with asyncio.timeout(_REQUEST_TIMEOUT):
             line = await reader.readline()
+        if not line:
+            return  # somebody looked whether an agent is there
         try:
             request = decode_request(line)
         except UNDECODABLE as error:
@@ -138,7 +145,7 @@ class ControlSocket:
             return
         try:
             answer = await self._do(request)
-        except EnforcerError as error:
+        except (EnforcerError, DatapathError) as error:
             await _answer(writer, Refusal(str(error)))
             return
         try:

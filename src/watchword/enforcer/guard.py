@@ -188,7 +188,7 @@ class Guard:
     def counters(self) -> dict[str, int]:
         """The datapath's counters and the agent's own."""
         kernel = self.enforcement.datapath.counters() if self.enforcement.installed and not self.removed else {}
-        return {**kernel, "badge_questions_suppressed": self.questions.suppressed}
+        return {**kernel, "badge-questions-suppressed": self.questions.suppressed}
 
     def retire(self, native_ids: tuple[str, ...]) -> None:
         """Units are gone."""

@@ -93,6 +93,7 @@ class Link:
         self.session: Session | None = None
         self.stands = asyncio.Event()  # set while a session is established
         self._over = asyncio.Event()
+        self._gave_up = False
         self._route = route
         self._open_session = open_session
         self._handle = handle
@@ -172,6 +173,7 @@ class Link:
     async def _converse(self, connection: ClientConnection) -> bool:
         self._waiting = asyncio.Queue()
         self._over.clear()
+        self._gave_up = False
         self.session = session = self._open_session()
         sender = asyncio.create_task(self._send(connection), name="link-sender")
         try:
@@ -198,8 +200,8 @@ class Link:
     def _ended(self, code: int | None, reason: str | None) -> bool:
         if code == _EVICTED_CODE and not self.evicted:
             self._obey([Evict(reason or "the Console deleted this Enforcer")])
-        if code not in (None, 1000):
-            self.problem = f"the Console ended the session: {reason or code} ({code})"
+        if not self._gave_up:
+            self.problem = f"the session ended: {reason or 'no reason given'} ({code or 'no close code'})"
         return code in _SLOW_CODES
 
     def _obey(self, commands: list[Command]) -> None:
@@ -222,7 +224,7 @@ class Link:
                     self._handle(command)
 
     def _give_up(self, reason: str) -> None:
-        self.problem = reason
+        self.problem, self._gave_up = reason, True
         if self.session is not None:
             self.session.close()
         self._waiting.put_nowait(None)

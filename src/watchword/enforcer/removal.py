@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -33,6 +34,7 @@ async def uninstall(settings: Settings, datapath_factory: Callable[[Settings], D
     known = credential.load(settings.data)
     root = cgroups.checked_root(settings.cgroup_root)
     datapath = datapath_factory(settings)
+    _remove_socket(settings)
     if known is None:
         datapath.uninstall()
         return {"told": False, "left": _remove_data(settings)}
@@ -61,6 +63,14 @@ async def remove(guard: Guard) -> dict[str, Any]:
         guard.stop_listening()
     guard.enforcement.datapath.uninstall()
     return {"told": told, "left": guard.units.uninstall() + _remove_data(guard.settings)}
+
+
+def _remove_socket(settings: Settings) -> None:
+    """Remove what an agent that was killed left in the run directory."""
+    with contextlib.suppress(FileNotFoundError):
+        settings.socket_path.unlink()
+    with contextlib.suppress(OSError):  # not there, or others keep something in it
+        settings.socket_path.parent.rmdir()
 
 
 def _remove_data(settings: Settings) -> list[str]:

@@ -517,4 +517,4 @@ def nothing_left(host: Host) -> None:
     assert host.kernel.history[-1] == "uninstall"
     assert host.kernel.tables is None
     assert not (host.directory / "data").exists()
-    assert not host.settings.socket_path.exists()
+    assert not (host.directory / "run").exists()

@@ -133,6 +133,8 @@ async def test_a_gap_makes_it_connect_again(tmp_path: Path) -> None:
         await talk.connection.wait_closed()
 
     async with streaming(server_context(SIDE, tmp_path), KEY.public, gap, stay) as url, running(Office(url)) as office:
+        await office.until(lambda: office.sessions_over == 1)
+        assert "does not fit" in office.link.problem
         await office.until(lambda: office.kinds().count(Established) == 2)
     assert office.held is None
 
