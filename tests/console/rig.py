@@ -56,7 +56,8 @@ async def running(data_dir: Path, credential: str = "", **settings: Any) -> Asyn
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     asked = Settings(data_dir=data_dir, listen=("127.0.0.1:0",), names=("127.0.0.1",), **settings)
     serving = asyncio.create_task(serve(asked, firsts.append, ready.set_result, signals=False))
-    await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
+    waiting: list[asyncio.Future[Any]] = [serving, ready]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if not ready.done():
         ready.cancel()
         await serving

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import structlog
 import uvicorn
 
+from watchword.console import logs
 from watchword.console.app import create_app
 from watchword.console.console import Console, fill, open_console
 from watchword.console.settings import FirstStartHandler, Ready, ReadyHandler, Settings, SettingsError
@@ -54,8 +55,10 @@ async def serve(
 ) -> None:
     """Run one Console until cancelled or, with ``signals``, until SIGINT or SIGTERM.
 
-    Raises :class:`SettingsError` for settings that cannot work.
+    Sets logging up unless the process has done so. Raises :class:`SettingsError` for settings that cannot work.
     """
+    if not structlog.is_configured():
+        logs.configure()
     console = await open_console(settings)
     sockets: list[socket.socket] = []
     try:

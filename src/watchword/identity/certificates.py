@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from watchword.identity.keys import Random
@@ -188,13 +190,28 @@ def server_names(pem: bytes) -> tuple[frozenset[str], datetime.datetime]:
     return frozenset(str(name.value) for name in names), certificate.not_valid_after_utc
 
 
+#: All that the library raises for bytes that are no certificate, or none that it knows.
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 def verify_enforcer(authority: x509.Certificate, der: bytes, now: datetime.datetime) -> EnforcerIdentity:
     """What ``der`` says, if ``authority`` issued it to an Enforcer and it is valid at ``now``.
 
     Raises :class:`CertificateError`.
     """
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        with warnings.catch_warnings():
+            # Oddities that the library only warns of cannot be ours: the signature check ends them.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            certificate = x509.load_der_x509_certificate(der)
         certificate.verify_directly_issued_by(authority)
         key = certificate.public_key()
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -202,7 +219,7 @@ def verify_enforcer(authority: x509.Certificate, der: bytes, now: datetime.datet
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except InvalidSignature:
         raise CertificateError("the certificate was not issued by this Console's authority") from None
-    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except _MALFORMED as error:
         raise CertificateError(f"the certificate is malformed: {error}") from None
     if not not_before <= now <= not_after:
         raise CertificateError(f"the certificate is valid from {not_before} to {not_after}, and it is {now}")

@@ -31,7 +31,7 @@ from watchword.model import registry
 from watchword.model.declarations import Part
 from watchword.model.problems import Invalid
 from watchword.model.registry import Kind
-from watchword.policy.namespaces import ROOT, reaches
+from watchword.policy.namespaces import reaches
 
 #: The annotation that says which label a resource belongs to.
 OWNER = "import-label"
@@ -143,16 +143,22 @@ def _check(given: Import) -> None:
 
 async def _carry_out(work: _Work) -> None:
     for kind in KINDS:
-        items = work.given.data.get(kind.plural, [])
+        items = list(enumerate(work.given.data.get(kind.plural, [])))
         if kind.singular == "namespace":  # parents before children
-            items = sorted(items, key=lambda item: str(item.get("name", "")))
-        for index, item in enumerate(items):
+            items.sort(key=lambda numbered: _path(work, numbered[1]))
+        for index, item in items:
             try:
                 await _import_one(work, kind, item)
             except Problem as problem:
                 raise _located(problem, f"data.{kind.plural}[{index}]", item.get("name")) from None
     if work.given.label:
         await _delete_rest(work)
+
+
+def _path(work: _Work, item: dict[str, Any]) -> str:
+    """The whole path of an imported namespace, as far as it makes sense."""
+    name, namespace = str(item.get("name", "")), str(item.get("namespace", work.asked.namespace))
+    return name if name.startswith("/") else f"{namespace.rstrip('/')}/{name}"
 
 
 def _located(problem: Problem, path: str, name: object) -> Problem:
@@ -193,8 +199,8 @@ async def _present(work: _Work, kind: Kind, namespace: str, name: object) -> Rec
     table = TABLES[kind.singular]
     where = [table.c.name == name, table.c.namespace == namespace]
     if kind.singular == "namespace":
-        path = name if name.startswith("/") else f"{namespace.rstrip('/')}/{name}"
-        if path == ROOT or not reaches(namespace, True, path):
+        path = _path(work, {"name": name, "namespace": namespace})
+        if path == namespace or not reaches(namespace, True, path):  # itself is its parent's to change
             raise invalid(Invalid("name", f"{path!r} is not below {namespace}", "import it into its parent"))
         where = [table.c.name == path]
     found = await records.find(work.change.connection, kind, *where)

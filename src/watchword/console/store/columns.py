@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -41,27 +42,30 @@ class UtcTime(TypeDecorator[datetime.datetime]):
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 
-class _Predicate(ColumnElement[bool]):
-    """A condition on a column and a value, written differently for each database."""
+class ListHas(FunctionElement[bool]):
+    """``ListHas(column, value)``: the JSON list in the column has the value as an element."""
 
     type = Boolean()
-    inherit_cache = False
-
-    def __init__(self, column: ColumnElement[Any], value: ColumnElement[Any]) -> None:
-        self.column = column
-        self.value = value
+    inherit_cache = True
 
 
-class ListHas(_Predicate):
-    """The JSON list in ``column`` has ``value`` as an element."""
+class TextHas(FunctionElement[bool]):
+    """``TextHas(column, value)``: the text in the column has the value as a part, in the same case."""
+
+    type = Boolean()
+    inherit_cache = True
 
 
-class TextHas(_Predicate):
-    """The text in ``column`` has ``value`` as a part, in the same case."""
+class TextMatches(FunctionElement[bool]):
+    """``TextMatches(column, pattern)``: the text matches; ``*`` and ``?`` are wild, ``[[]`` is a bracket."""
+
+    type = Boolean()
+    inherit_cache = True
 
 
-class TextMatches(_Predicate):
-    """The text in ``column`` matches the wildcard pattern ``value`` (already in the database's own form)."""
+def _operands(element: FunctionElement[bool], compiler: SQLCompiler, **kw: Any) -> tuple[str, str]:
+    column, value = (compiler.process(clause, **kw) for clause in element.clauses)
+    return column, value
 
 
 def begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
@@ -71,35 +75,38 @@ def begins_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
 
 @compiles(ListHas, "sqlite")
 def _list_has_sqlite(element: ListHas, compiler: SQLCompiler, **kw: Any) -> str:
-    column, value = compiler.process(element.column, **kw), compiler.process(element.value, **kw)
+    column, value = _operands(element, compiler, **kw)
     return f"EXISTS (SELECT 1 FROM json_each({column}) AS item WHERE item.value = {value})"  # noqa: S608 - both are compiled SQL
 
 
 @compiles(ListHas, "postgresql")
 def _list_has_postgresql(element: ListHas, compiler: SQLCompiler, **kw: Any) -> str:
-    column, value = compiler.process(element.column, **kw), compiler.process(element.value, **kw)
+    column, value = _operands(element, compiler, **kw)
     return f"{column} @> to_jsonb(CAST({value} AS text))"
 
 
 @compiles(TextHas, "sqlite")
 def _text_has_sqlite(element: TextHas, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"instr({compiler.process(element.column, **kw)}, {compiler.process(element.value, **kw)}) > 0"
+    column, value = _operands(element, compiler, **kw)
+    return f"instr({column}, {value}) > 0"
 
 
 @compiles(TextHas, "postgresql")
 def _text_has_postgresql(element: TextHas, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"strpos({compiler.process(element.column, **kw)}, {compiler.process(element.value, **kw)}) > 0"
+    column, value = _operands(element, compiler, **kw)
+    return f"strpos({column}, {value}) > 0"
 
 
 @compiles(TextMatches, "sqlite")
 def _text_matches_sqlite(element: TextMatches, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"{compiler.process(element.column, **kw)} GLOB {compiler.process(element.value, **kw)}"
+    column, value = _operands(element, compiler, **kw)
+    return f"{column} GLOB {value}"
 
 
 @compiles(TextMatches, "postgresql")
 def _text_matches_postgresql(element: TextMatches, compiler: SQLCompiler, **kw: Any) -> str:
-    # GLOB's * and ? become LIKE's % and _; its [*] and [?] quote them.
-    column, value = compiler.process(element.column, **kw), compiler.process(element.value, **kw)
+    # GLOB's * and ? become LIKE's % and _, its quoted bracket a bracket.
+    column, value = _operands(element, compiler, **kw)
     quoted = f"replace(replace(replace({value}, '\\', '\\\\'), '%', '\\%'), '_', '\\_')"
-    wild = f"replace(replace({quoted}, '*', '%'), '?', '_')"
+    wild = f"replace(replace(replace({quoted}, '*', '%'), '?', '_'), '[[]', '[')"
     return f"{column} LIKE {wild}"

@@ -23,7 +23,9 @@ class Database:
     """One database and its engine."""
 
     def __init__(self, url: str) -> None:
-        self.engine: AsyncEngine = create_async_engine(url)
+        self.engine: AsyncEngine = create_async_engine(
+            url, hide_parameters=True
+        )  # an error must not repeat what was to be stored
         self._writer = asyncio.Lock()
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)

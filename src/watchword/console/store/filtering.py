@@ -80,12 +80,15 @@ def _comparison(term: Comparison, field: Field, table: Table) -> ColumnElement[b
     if term.operator == "matches":
         # [ begins a set in GLOB and nothing in our language: quote it.
         return TextMatches(column, literal(str(value).replace("[", "[[]")))
-    # Null is not a value that differs: a field that was never set is simply not equal.
     if term.operator == "!=":
-        return or_(column.is_(None), column != value)
+        return not_(_set(column, column == value))
     compare = {"==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-    ordered: ColumnElement[bool] = compare[term.operator](column, value)
-    return ordered
+    return _set(column, compare[term.operator](column, value))
+
+
+def _set(column: ColumnElement[Any], compared: ColumnElement[bool]) -> ColumnElement[bool]:
+    """True or false, never null: a field that was never set compares with nothing, and ``not`` stays simple."""
+    return and_(column.is_not(None), compared)
 
 
 def _exists(form: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
