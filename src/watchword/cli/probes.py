@@ -16,37 +16,15 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from watchword.cli import helper_probe
+from watchword.cli import helper_probe, needs
 
 #: The oldest kernel that has everything; a distribution's older one may pass the other probes all the same.
 OLDEST_KERNEL = (5, 10)
 
+#: Where `make bpf` puts the compiled programs; part of a wheel.
+OBJECTS = Path(__file__).parent.parent / "enforcer/datapath/ebpf/objects"
+
 _Key = TypeVar("_Key", int, tuple[int, int])
-
-#: Program types (enum bpf_prog_type) of bpf/*.bpf.c.
-_PROGRAMS = {
-    "sched_cls (stamp)": 3,
-    "cgroup_skb (enforce)": 8,
-    "cgroup_sock_addr (refuse)": 18,
-    "sock_ops (establish)": 13,
-}
-
-#: Map types (enum bpf_map_type) they use.
-_MAPS = {"hash": 1, "array": 2, "percpu_array": 6, "lru_hash": 9, "lpm_trie": 11, "sk_storage": 24, "ringbuf": 27}
-
-#: Helpers (program type, number in enum bpf_func_id) that not every kernel offers in that place.
-_HELPERS = {
-    "skb_change_tail in sched_cls": (3, 38),
-    "csum_diff in sched_cls": (3, 28),
-    "sk_storage_get in sched_cls": (3, 107),
-    "sk_storage_get in cgroup_skb": (8, 107),
-    "sk_storage_get in cgroup_sock_addr": (18, 107),
-    "sk_storage_get in sock_ops": (13, 107),
-    "sk_ancestor_cgroup_id in cgroup_skb": (8, 129),
-    "get_current_ancestor_cgroup_id in cgroup_sock_addr": (18, 123),
-    "ktime_get_coarse_ns in cgroup_skb": (8, 160),
-    "ringbuf_output in cgroup_skb": (8, 130),
-}
 
 #: Bits of a capability set.
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
@@ -146,48 +124,73 @@ def libbpf() -> Finding:
     return Finding("libbpf", "pass", f"{library.libbpf_major_version()}.{library.libbpf_minor_version()}")
 
 
-def programs() -> Finding:
-    """Whether the kernel takes each type of program."""
+def objects() -> list[Path]:
+    """Our programs, compiled."""
+    return sorted(OBJECTS.glob("*.bpf.o"))
+
+
+def program_types() -> Finding:
+    """Whether the kernel takes each type of program that ours are."""
+
+    def ask(library: ctypes.CDLL, kind: int) -> int:
+        # libbpf 1.1 cannot ask for iterators; kernel_types and datapath can.
+        return 1 if kind == needs.TRACING else library.libbpf_probe_bpf_prog_type(kind, None)
+
+    return _all_offered("program types", lambda wanted: wanted.programs, ask, _program_name)
+
+
+def map_types() -> Finding:
+    """Whether the kernel makes each type of map that they use."""
     return _all_offered(
-        "program types", _PROGRAMS, lambda library, kind: library.libbpf_probe_bpf_prog_type(kind, None)
+        "map types",
+        lambda wanted: wanted.maps,
+        lambda library, kind: library.libbpf_probe_bpf_map_type(kind, None),
+        lambda library, kind: library.libbpf_bpf_map_type_str(kind).decode(),
     )
 
 
-def maps() -> Finding:
-    """Whether the kernel makes each type of map."""
-    return _all_offered("map types", _MAPS, lambda library, kind: library.libbpf_probe_bpf_map_type(kind, None))
-
-
 def helpers() -> Finding:
-    """Whether the kernel offers each helper where it is called."""
-    return _all_offered("helpers", _HELPERS, lambda library, pair: helper_probe.offers(library, *pair))
+    """Whether the kernel offers each helper where they call it."""
+
+    def ask(library: ctypes.CDLL, pair: tuple[int, int]) -> int:
+        return 1 if pair[0] == needs.TRACING else helper_probe.offers(library, *pair)
+
+    def name(library: ctypes.CDLL, pair: tuple[int, int]) -> str:
+        return f"helper {pair[1]} in {_program_name(library, pair[0])}"
+
+    return _all_offered("helpers", lambda wanted: wanted.helpers, ask, name)
 
 
-def _all_offered(name: str, wanted: dict[str, _Key], ask: Callable[[ctypes.CDLL, _Key], int]) -> Finding:
+def _program_name(library: ctypes.CDLL, kind: int) -> str:
+    known: bytes | None = library.libbpf_bpf_prog_type_str(kind)
+    return known.decode() if known else f"program type {kind}"
+
+
+def _all_offered(
+    name: str,
+    choose: Callable[[needs.Needs], frozenset[_Key]],
+    ask: Callable[[ctypes.CDLL, _Key], int],
+    name_of: Callable[[ctypes.CDLL, _Key], str],
+) -> Finding:
     library = _libbpf()
-    if library is None:
-        return Finding(name, "skip", "needs libbpf")
-    answers = {what: ask(library, key) for what, key in wanted.items()}
-    refused = [what for what, answer in answers.items() if answer == 0]
-    unclear = {what: -answer for what, answer in answers.items() if answer < 0}
-    if unclear:
-        what, number = next(iter(unclear.items()))
-        return Finding(
-            name, "FAIL", f"cannot ask for {what}: {os.strerror(number)}", "run as root; see also kernel.lockdown"
-        )
+    if library is None or not objects():
+        return Finding(name, "skip", "needs libbpf and the compiled programs")
+    wanted = sorted(choose(needs.of_objects(library, objects())))
+    answers = {key: ask(library, key) for key in wanted}
+    refused = [name_of(library, key) for key, answer in answers.items() if answer == 0]
+    for key, answer in answers.items():
+        if answer < 0:
+            why = f"cannot ask for {name_of(library, key)}: {os.strerror(-answer)}"
+            return Finding(name, "FAIL", why, "run as root; see also /sys/kernel/security/lockdown")
     if refused:
         return Finding(name, "FAIL", f"the kernel lacks {', '.join(refused)}", "install a newer kernel")
     return Finding(name, "pass", f"{len(wanted)} of {len(wanted)} offered")
 
 
 def compiled_objects() -> Finding:
-    """Our programs, compiled."""
-    from importlib.resources import files
-
-    folder = files("watchword.enforcer.datapath.ebpf") / "objects"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".bpf.o")) if folder.is_dir() else []
-    if names:
-        return Finding("programs", "pass", ", ".join(names))
+    """The kernel half is part of the installation."""
+    if found := objects():
+        return Finding("programs", "pass", ", ".join(path.name for path in found))
     return Finding("programs", "FAIL", "none are installed", "install from a wheel, or run: make bpf")
 
 
@@ -221,10 +224,10 @@ PROBES: tuple[Callable[[], Finding], ...] = (
     cgroups,
     bpf_filesystem,
     libbpf,
-    programs,
-    maps,
-    helpers,
     compiled_objects,
+    program_types,
+    map_types,
+    helpers,
     datapath,
     clock,
 )

@@ -8,10 +8,11 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from watchword.cli import probes
+from watchword.cli import needs, probes
 from watchword.enforcer import cgroups
 from watchword.enforcer.errors import SettingsError
 
@@ -35,24 +36,46 @@ def test_an_old_kernel_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probes.kernel().result == "pass"
 
 
+def test_what_the_programs_need_is_read_from_them() -> None:
+    library = probes._libbpf()
+    assert library is not None
+    wanted = needs.of_objects(library, probes.objects())
+    assert wanted.programs >= {3, 8, 18}, "sched_cls, cgroup_skb, cgroup_sock_addr"
+    assert 27 in wanted.maps, "ring buffer"
+    assert {(3, 1), (8, 1), (18, 1)} <= wanted.helpers, "all of them look something up"
+    assert {kind for kind, _helper in wanted.helpers} <= wanted.programs
+
+
+def needing(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    nothing: dict[str, Any] = {"programs": frozenset(), "maps": frozenset(), "helpers": frozenset()}
+    wanted = needs.Needs(**{**nothing, **changes})
+    library = probes._libbpf()
+    assert library is not None
+    needs._declare(library)
+    monkeypatch.setattr(needs, "of_objects", lambda *_: wanted)
+
+
 def test_a_feature_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "_PROGRAMS", {**probes._PROGRAMS, "made_up": 9999})
-    finding = probes.programs()
+    needing(monkeypatch, programs=frozenset({8, 9999}))
+    finding = probes.program_types()
     assert finding.result == "FAIL"
-    assert "made_up" in finding.detail
+    if os.geteuid() == 0:
+        assert "program type 9999" in finding.detail
+        assert "cgroup_skb" not in finding.detail
 
 
 def test_a_helper_the_kernel_lacks_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "_HELPERS", {"change_tail in cgroup_skb": (8, 38)})
+    needing(monkeypatch, helpers=frozenset({(3, 38), (8, 38)}))
     finding = probes.helpers()
     assert finding.result == "FAIL"
-    assert "change_tail in cgroup_skb" in finding.detail
+    if os.geteuid() == 0:
+        assert finding.detail == "the kernel lacks helper 38 in cgroup_skb"
 
 
 def test_without_the_library_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "_libbpf", lambda: None)
     assert probes.libbpf().result == "FAIL"
-    assert {probe().result for probe in (probes.programs, probes.maps, probes.helpers)} == {"skip"}
+    assert {probe().result for probe in (probes.program_types, probes.map_types, probes.helpers)} == {"skip"}
 
 
 def left_by_rehearsals() -> set[str]:
