@@ -175,7 +175,10 @@ def _all_offered(
     library = _libbpf()
     if library is None or not objects():
         return Finding(name, "skip", "needs libbpf and the compiled programs")
-    wanted = sorted(choose(needs.of_objects(library, objects())))
+    try:
+        wanted = sorted(choose(needs.of_objects(library, objects())))
+    except OSError as error:
+        return Finding(name, "FAIL", str(error), "install again, or run: make bpf")
     answers = {key: ask(library, key) for key in wanted}
     refused = [name_of(library, key) for key, answer in answers.items() if answer == 0]
     for key, answer in answers.items():
