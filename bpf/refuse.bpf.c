@@ -22,7 +22,7 @@ inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *rem
 		count_drop(WW_REASON_TABLES_EMPTY);
 		return WW_DROP;
 	}
-	unit = unit_of_task(&place);
+	unit = unit_of_task(NULL, &place);
 	if (!unit || !unit->class[bank]) {
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return WW_DROP;

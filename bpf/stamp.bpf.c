@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * stamp, tc egress of every device: writes the identity option into SYN, SYN-ACK and the client's
- * ACKs until the server is seen to have accepted. It decides nothing and never drops: a packet that
- * it cannot stamp leaves without identity, and the other end judges it as such.
+ * ACKs until the server has accepted, and polices what leaves: no data to a server that has proved
+ * nothing, no datagram that policy rejects, nothing from a revoked connection. Sockets outside the
+ * Enforcer's root are left alone.
  */
-#include "lib/handshake.h"
+#include "lib/client.h"
+#include "lib/datagram.h"
 
 /*
  * Both headers as far as they change, in one piece so that one call writes them back. The program
@@ -113,22 +115,52 @@ inline_always void head_of(struct option_head *head, __u8 length, __u32 badge)
 	head->badge = bpf_htonl(badge);
 }
 
-inline_always void stamp_syn(struct __sk_buff *skb, __u32 at, const struct segment *seg)
+/* TCP Fast Open hands data to a server that has proved nothing: only where no proof is asked for. */
+inline_always bool may_send_early(struct ww_unit *unit, const struct segment *seg, __u32 bank)
 {
-	struct ww_connecting *slot;
-	struct syn_option option;
-	struct ww_flow_id id;
-	struct bpf_sock *sk = skb->sk;
+	struct ww_verdict *verdict;
 
-	if (!sk)
-		return;
-	flow_id_of(&id, sk, 0);
-	slot = connecting_slot(&id);
-	if (!slot || !connecting_is(slot, &id) || slot->isn != seg->seq)
-		return;
+	verdict = verdict_of(bank, unit->class[bank & 1], class_of_address(&seg->remote, bank), WW_OUT, IPPROTO_TCP,
+			     bpf_ntohs(seg->remote_port));
+	return verdict && verdict->action == WW_ALLOW;
+}
+
+/* A SYN about to leave; refuse has asked the tables. A retransmission repeats what was announced. */
+inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
+{
+	__u32 generation = generation_now(), bank = bank_of(generation);
+	__u64 cookie = bpf_get_socket_cookie(skb), place;
+	struct ww_connecting *slot = connecting_slot(cookie);
+	struct syn_option option;
+	struct ww_unit *unit;
+
+	if (!slot)
+		return TC_ACT_SHOT;
+	if (slot->cookie != cookie || slot->isn != seg->seq) {
+		unit = unit_of_packet(skb, &place);
+		if (!unit || !unit->class[bank]) {
+			if (is_agent(bpf_skb_cgroup_id(skb)) || !is_ours(skb))
+				return TC_ACT_UNSPEC;
+			count_drop(generation ? WW_REASON_UNIT_UNKNOWN : WW_REASON_TABLES_EMPTY);
+			return TC_ACT_SHOT;
+		}
+		if (seg->payload && !may_send_early(unit, seg, bank)) {
+			count_drop(WW_REASON_SYN_PAYLOAD);
+			return TC_ACT_SHOT;
+		}
+		slot->isn = seg->seq;
+		slot->unit = unit->badge;
+		slot->peer = 0;
+		slot->place = place;
+		slot->dialled = bpf_ntohs(sk->dst_port);
+		slot->epoch = state.epoch;
+		slot->bad_proofs = 0;
+		slot->nonce = client_nonce(cookie);
+		slot->cookie = cookie;
+	}
 	if (seg->payload || seg->header > 60 - WW_SYN_OPTION) {
 		count(WW_COUNT_STAMP_NO_ROOM);
-		return;
+		return TC_ACT_UNSPEC;
 	}
 	head_of(&option.head, sizeof(option), slot->unit);
 	option.epoch = slot->epoch;
@@ -136,6 +168,7 @@ inline_always void stamp_syn(struct __sk_buff *skb, __u32 at, const struct segme
 	option.dialled = bpf_htons(slot->dialled);
 	store_be64(option.nonce, slot->nonce);
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_SYN : WW_COUNT_STAMP_FAILED);
+	return TC_ACT_UNSPEC;
 }
 
 inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
@@ -144,9 +177,7 @@ inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct se
 	struct synack_option option;
 	struct transcript t = {};
 	const __u64 *key;
-	struct ww_peer *peer;
 	struct ww_keys *pair;
-	__u32 badge;
 
 	if (!slot || !announced_is(slot, &seg->remote, seg->remote_port) || slot->client_isn != seg->ack - 1 || !slot->badge)
 		return;
@@ -154,14 +185,10 @@ inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct se
 		count(WW_COUNT_STAMP_NO_ROOM);
 		return;
 	}
-	badge = slot->badge;
-	peer = bpf_map_lookup_elem(&peers, &badge);
-	if (!peer)
-		return;
-	pair = keys_of(peer->enforcer);
+	pair = keys_of(slot->enforcer);
 	if (!pair)
 		return;
-	t.client = badge;
+	t.client = slot->badge;
 	t.server = slot->unit;
 	t.client_epoch = slot->epoch;
 	t.server_epoch = state.epoch;
@@ -184,23 +211,21 @@ inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct se
  * The client's proof, on every ACK until the server has sent or acknowledged something: it does
  * neither before it has let the connection in.
  */
-inline_always void stamp_ack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
+inline_always void stamp_ack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
 {
-	struct ww_connecting *slot;
-	struct bpf_tcp_sock *tcp;
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct ww_connecting *slot = connecting_slot(cookie);
 	struct ack_option option;
 	struct ww_flow *flow;
 	struct ww_flow_id id;
-	struct bpf_sock *sk = skb->sk;
 
-	if (!sk)
+	if (seg->header > 60 - WW_ACK_OPTION) {
+		count(WW_COUNT_STAMP_NO_ROOM);
 		return;
-	tcp = bpf_tcp_sock(sk);
-	if (!tcp || tcp->bytes_received || tcp->bytes_acked > 1)
-		return;
-	flow_id_of(&id, sk, bpf_skb_cgroup_id(skb));
-	slot = connecting_slot(&id);
-	if (slot && connecting_is(slot, &id) && slot->peer) {
+	}
+	if (slot && slot->cookie == cookie) {
+		if (!slot->peer)
+			return;
 		head_of(&option.head, sizeof(option), slot->unit);
 		option.epoch = slot->epoch;
 		option.server_epoch = slot->server_epoch;
@@ -208,7 +233,8 @@ inline_always void stamp_ack(struct __sk_buff *skb, __u32 at, const struct segme
 		store_be64(option.nonce, slot->nonce);
 		store_be64(option.proof, slot->proof);
 	} else {
-		flow = bpf_map_lookup_elem(&live, &id);
+		flow_id_of(&id, sk, bpf_skb_cgroup_id(skb));
+		flow = flow_find(&id);
 		if (!flow || flow->direction != WW_OUT || !flow->peer)
 			return;
 		head_of(&option.head, sizeof(option), flow->unit);
@@ -218,53 +244,85 @@ inline_always void stamp_ack(struct __sk_buff *skb, __u32 at, const struct segme
 		store_be64(option.nonce, flow->nonce);
 		store_be64(option.proof, flow->proof);
 	}
-	if (seg->header > 60 - WW_ACK_OPTION) {
-		count(WW_COUNT_STAMP_NO_ROOM);
-		return;
-	}
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_ACK : WW_COUNT_STAMP_FAILED);
 }
 
-/*
- * Whether a packet that looks like plain TCP has flags that could carry the option. Cheap and rough:
- * most packets end here, the others are parsed.
- */
-inline_always bool may_carry(struct __sk_buff *skb, __u32 at)
+/* An ACK without payload from a socket that has neither received data nor had any acknowledged. */
+inline_always bool unconfirmed(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at)
 {
-	void *data = (void *)(long)skb->data;
-	void *data_end = (void *)(long)skb->data_end;
-	__u32 tcp_at = at + plain_header(skb);
-	__u8 flags;
+	struct bpf_tcp_sock *tcp;
 
-	if (data + tcp_at + sizeof(struct tcphdr) > data_end)
+	if (skb->len > at + plain_header(skb) + 60)
 		return false;
-	flags = ((__u8 *)data)[tcp_at + 13];
-	if (flags & (TCP_FIN | TCP_RST))
-		return false;
-	return (flags & TCP_SYN) || skb->len <= tcp_at + 60;
+	tcp = bpf_tcp_sock(sk);
+	return tcp && !tcp->bytes_received && tcp->bytes_acked <= 1;
 }
 
-/* The flags decide before anything is looked up: data, FIN and RST leave at once. */
-inline_always int stamp(struct __sk_buff *skb, __u32 at)
+own_frame int stamp_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, __u8 flags)
 {
 	struct segment seg;
 
-	if (!skb->sk || !may_carry(skb, at))
+	if (!parse_segment(skb, at, false, &seg))
 		return TC_ACT_UNSPEC;
-	if (!parse_segment(skb, at, false, &seg) || seg.tcp_at != at + plain_header(skb))
-		return TC_ACT_UNSPEC;
-	switch (seg.flags & (TCP_SYN | TCP_ACK)) {
+	switch (flags & (TCP_SYN | TCP_ACK)) {
 	case TCP_SYN:
-		stamp_syn(skb, at, &seg);
-		break;
+		return stamp_syn(skb, sk, at, &seg);
 	case TCP_SYN | TCP_ACK:
 		stamp_synack(skb, at, &seg);
 		break;
 	case TCP_ACK:
 		if (!seg.payload)
-			stamp_ack(skb, at, &seg);
+			stamp_ack(skb, sk, at, &seg);
 	}
 	return TC_ACT_UNSPEC;
+}
+
+own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
+{
+	struct owner own;
+	struct datagram d;
+	__u64 place;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return TC_ACT_UNSPEC; /* ARP and other link business */
+	if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
+		return TC_ACT_UNSPEC;
+	if (!parse_datagram(skb, at, false, &d)) {
+		count_drop(WW_REASON_MALFORMED);
+		return TC_ACT_SHOT;
+	}
+	if (always_allowed(&d))
+		return TC_ACT_UNSPEC;
+	if (!datagram_ready(&own))
+		return TC_ACT_SHOT;
+	own.unit = unit_of_packet(skb, &place);
+	if (!own.unit || !own.unit->class[own.bank & 1]) {
+		count_drop(WW_REASON_UNIT_UNKNOWN);
+		return TC_ACT_SHOT;
+	}
+	return datagram_judge(skb, &d, &own, WW_OUT) == WW_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+/* The flags decide before anything is looked up: on a settled connection nothing is. */
+inline_always int stamp(struct __sk_buff *skb, __u32 at)
+{
+	struct bpf_sock *sk = skb->sk;
+	__u8 flags;
+
+	if (!sk)
+		return TC_ACT_UNSPEC; /* forwarded, or the kernel's own */
+	flags = tcp_flags(skb, at);
+	if (!flags || !is_stream(sk))
+		return datagram_out(skb, at);
+	if (flags & TCP_SYN)
+		return stamp_segment(skb, sk, at, flags);
+	if ((flags & TCP_RST) || !all_judged()) {
+		if (live_segment(sk, bpf_skb_cgroup_id(skb), flags, flags & TCP_RST) == WW_DROP && is_ours(skb))
+			return TC_ACT_SHOT;
+	}
+	if ((flags & (TCP_FIN | TCP_RST)) || !unconfirmed(skb, sk, at))
+		return TC_ACT_UNSPEC;
+	return stamp_segment(skb, sk, at, flags);
 }
 
 /* Devices with an Ethernet header: veth, lo, physical. */

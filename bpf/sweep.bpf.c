@@ -70,35 +70,36 @@ struct bpf_iter__tcp {
 SEC("iter/bpf_map_elem")
 int judge(struct bpf_iter__bpf_map_elem *ctx)
 {
-	const struct ww_flow_id *key = ctx->key;
 	struct ww_flow *flow = ctx->value;
 	struct ww_event event = {};
-	struct ww_flow_id id;
+	__u64 *found = ctx->key, key;
 
-	if (!key || !flow)
+	if (!found || !flow)
 		return 0;
-	__builtin_memcpy(&id, key, sizeof(id));
+	key = *found;
 	if ((__s32)(state.tally - flow->tally) >= 2 && coarse_now() - flow->opened > WW_STALE_NS) {
-		bpf_map_delete_elem(&live, &id);
+		bpf_map_delete_elem(&live, &key);
 		return 0;
 	}
-	if (flow_judge(&id, flow, generation_now()))
+	if (flow_judge(flow, generation_now()))
 		return 0;
 	event.kind = WW_EVENT_ABORT;
 	event.badge = flow->unit;
-	event.remote = id.remote;
-	event.remote_port = id.remote_port;
-	event.local_port = id.local_port;
+	event.remote = flow->id.remote;
+	event.remote_port = flow->id.remote_port;
+	event.local_port = flow->id.local_port;
 	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 	return 0;
 }
 
 /* A connection that is older than the Enforcer gets a record that says so. */
-inline_always void adopt(const struct ww_flow_id *id)
+inline_always void adopt(__u64 key, const struct ww_flow_id *id)
 {
-	struct ww_flow flow = { .existing = 1, .action = WW_ALLOW, .tally = state.tally, .opened = coarse_now() };
+	struct ww_flow flow = {
+		.id = *id, .existing = 1, .action = WW_ALLOW, .tally = state.tally, .opened = coarse_now(),
+	};
 
-	if (bpf_map_update_elem(&live, id, &flow, BPF_NOEXIST))
+	if (bpf_map_update_elem(&live, &key, &flow, BPF_NOEXIST))
 		count_drop(WW_REASON_NO_MEMORY);
 	else
 		count(WW_COUNT_EXISTING);
@@ -125,6 +126,7 @@ int tally(struct bpf_iter__tcp *ctx)
 	struct tcp_sock *tcp;
 	struct ww_flow_id id;
 	struct ww_flow *flow;
+	__u64 key;
 	__u8 now;
 
 	if (!common)
@@ -135,10 +137,11 @@ int tally(struct bpf_iter__tcp *ctx)
 	tcp = (struct tcp_sock *)bpf_skc_to_tcp_sock(common);
 	if (!tcp || !iterated_id(&id, (struct sock *)tcp))
 		return 0;
-	flow = bpf_map_lookup_elem(&live, &id);
-	if (!flow) {
+	key = flow_key(&id);
+	flow = bpf_map_lookup_elem(&live, &key);
+	if (!flow || !flow_is(flow, &id)) {
 		if (state.adopting)
-			adopt(&id);
+			adopt(key, &id);
 		return 0;
 	}
 	flow->tally = state.tally;
@@ -149,7 +152,7 @@ int tally(struct bpf_iter__tcp *ctx)
 	numbers.latency_us = tcp->srtt_us >> 3;
 	if (!flow->existing && (!flow->counted || numbers.segments_in != flow->segments_in ||
 				numbers.segments_out != flow->segments_out))
-		account(&id, flow, &numbers);
+		account(flow, &numbers);
 	return 0;
 }
 

@@ -20,7 +20,8 @@ enum ww_option {
 
 enum ww_limit {
 	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
-	WW_SLOTS = 65536,	/* for handshakes under way, each direction; power of two */
+	WW_CONNECTING = 65536,	/* slots for SYNs sent; power of two */
+	WW_ANNOUNCED = 8192,	/* slots for SYNs received; power of two */
 	WW_MAX_LIVE = 131072,	/* connections at once; more are refused, none is evicted */
 	WW_MAX_ENFORCERS = 8192,	/* peer Enforcers with keys at once */
 	WW_MAX_PEERS = 65536,	/* badges known at once */
@@ -180,34 +181,31 @@ struct ww_address {
 struct ww_announced {
 	struct ww_address remote;
 	__u16 remote_port;	/* network order */
-	__u16 local_port;	/* network order */
+	__u16 dialled;
 	__u32 client_isn;
 	__u32 server_isn;	/* of the last SYN-ACK */
 	__u32 badge;
 	__u32 unit;
-	__u16 dialled;
-	__u8 epoch;
-	__u8 pad;
+	__u32 enforcer;		/* index of the client's Enforcer */
+	__u32 epoch;		/* low 8 bits, as announced */
+	__u32 pad;
 	__u64 nonce;
 	__u64 server_nonce;	/* of the last SYN-ACK; saves computing it again */
 };
 
 /* A SYN that went out: what was announced, and after the SYN-ACK what proves it. */
 struct ww_connecting {
-	struct ww_address remote;
-	__u16 remote_port;	/* network order */
-	__u16 local_port;	/* network order */
+	__u64 cookie;		/* of the socket */
 	__u32 isn;
 	__u32 unit;
 	__u32 peer;		/* 0 until the server has proved itself */
-	__u64 place;
-	__u64 nonce;
-	__u64 proof;
 	__u16 dialled;
 	__u8 epoch;
 	__u8 server_epoch;
-	__u8 bad_proofs;
-	__u8 pad[3];
+	__u64 place;
+	__u64 nonce;
+	__u64 proof;
+	__u64 bad_proofs;
 };
 
 /* Names a live connection: the socket's own view of it, so that NAT on this host does not matter. */
@@ -219,8 +217,9 @@ struct ww_flow_id {
 	__u64 cgroup;		/* of the socket; tells apart equal tuples in different namespaces */
 };
 
-/* Everything known about one live connection. */
+/* Everything known about one live connection; found by a keyed hash of its id. */
 struct ww_flow {
+	struct ww_flow_id id;
 	__u32 generation;	/* of the tables that judged it last */
 	__u32 unit;		/* badge of the local end */
 	__u32 peer;		/* badge of the remote end, 0 without identity */

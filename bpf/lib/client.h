@@ -36,14 +36,12 @@ inline_always int client_abort(struct __sk_buff *skb, const struct segment *seg,
 	return client_drop(seg, unit, badge, reason, verdict);
 }
 
-/*
- * Enters the connection; if the tables changed meanwhile it is judged by the new ones. *ends* is the
- * local badge and, in the upper half, the peer's. Own stack frame: callers are deep.
- */
+/* Enters the connection; *ends* is the local badge and, in the upper half, the peer's. */
 own_frame int client_open(const struct ww_flow_id *id, const struct ww_connecting *slot, __u64 ends, __u32 generation,
 			  const struct ww_verdict *verdict)
 {
 	struct ww_flow flow = {
+		.id = *id,
 		.generation = generation,
 		.unit = ends,
 		.peer = ends >> 32,
@@ -59,9 +57,7 @@ own_frame int client_open(const struct ww_flow_id *id, const struct ww_connectin
 
 	flow_take_verdict(&flow, verdict);
 	flow.action = WW_ALLOW;
-	if (!flow_open(id, &flow))
-		return WW_DROP;
-	return flow_still_admitted(id, generation) ? WW_PASS : WW_DROP;
+	return flow_open(&flow) ? WW_PASS : WW_DROP;
 }
 
 /* No option: the address speaks. The slot is not trusted for whose connection it is. */
@@ -142,13 +138,11 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
  */
 own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 {
-	__u64 cgroup = bpf_sk_cgroup_id(sk);
-	struct ww_connecting *slot;
+	__u64 cookie = bpf_get_socket_cookie(skb), cgroup = bpf_sk_cgroup_id(sk);
+	struct ww_connecting *slot = connecting_slot(cookie);
 	struct ww_flow_id id;
 	struct segment seg;
 
-	if (is_agent(cgroup))
-		return WW_PASS;
 	if (!parse_segment(skb, 0, true, &seg)) {
 		count_drop(WW_REASON_MALFORMED);
 		return WW_DROP;
@@ -162,9 +156,9 @@ own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 	default:
 		return WW_PASS; /* opens nothing: a refusal, or a stale end to be reset */
 	}
-	flow_id_of(&id, sk, cgroup);
-	slot = connecting_slot(&id);
-	if (!slot || !connecting_is(slot, &id)) {
+	if (!slot || slot->cookie != cookie) {
+		if (is_agent(cgroup))
+			return WW_PASS;
 		count_drop(WW_REASON_STATE_MISSING); /* the next SYN fills the slot again */
 		return WW_DROP;
 	}
@@ -172,65 +166,8 @@ own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		count_drop(WW_REASON_STRAY);
 		return WW_DROP;
 	}
-	return client_synack(skb, sk, &seg, &id, slot);
-}
-
-/* TCP Fast Open would hand data to a server that has proved nothing: only where none is asked for. */
-inline_always bool client_may_send(struct ww_unit *unit, const struct ww_flow_id *id)
-{
-	__u32 bank = bank_of(generation_now());
-	struct ww_verdict *verdict;
-
-	verdict = verdict_of(bank, unit->class[bank], class_of_address(&id->remote, bank), WW_OUT, IPPROTO_TCP,
-			     bpf_ntohs(id->remote_port));
-	return verdict && verdict->action == WW_ALLOW;
-}
-
-/* A SYN about to leave; refuse has asked the tables. A retransmission keeps what was announced. */
-own_frame int client_syn(struct __sk_buff *skb, struct bpf_sock *sk)
-{
-	__u32 bank = bank_of(generation_now());
-	__u64 cgroup = bpf_sk_cgroup_id(sk), place;
-	struct ww_connecting *slot;
-	struct ww_flow_id id;
-	struct ww_unit *unit;
-	struct segment seg;
-
-	if (is_agent(cgroup))
-		return WW_PASS;
-	if (!parse_segment(skb, 0, false, &seg)) {
-		count_drop(WW_REASON_MALFORMED);
-		return WW_DROP;
-	}
-	if (!(seg.flags & TCP_SYN))
-		return WW_PASS;
-	unit = unit_of_socket(sk, &place);
-	if (!unit || !unit->class[bank]) {
-		count_drop(generation_now() ? WW_REASON_UNIT_UNKNOWN : WW_REASON_TABLES_EMPTY);
-		return WW_DROP;
-	}
 	flow_id_of(&id, sk, cgroup);
-	if (seg.payload && !client_may_send(unit, &id)) {
-		count_drop(WW_REASON_SYN_PAYLOAD);
-		return WW_DROP;
-	}
-	slot = connecting_slot(&id);
-	if (!slot)
-		return WW_DROP;
-	if (connecting_is(slot, &id) && slot->isn == seg.seq && slot->unit == unit->badge)
-		return WW_PASS;
-	slot->remote = id.remote;
-	slot->remote_port = id.remote_port;
-	slot->local_port = id.local_port;
-	slot->isn = seg.seq;
-	slot->unit = unit->badge;
-	slot->peer = 0;
-	slot->place = place;
-	slot->dialled = bpf_ntohs(id.remote_port);
-	slot->epoch = state.epoch;
-	slot->bad_proofs = 0;
-	slot->nonce = client_nonce();
-	return WW_PASS;
+	return client_synack(skb, sk, &seg, &id, slot);
 }
 
 #endif /* WW_CLIENT_H */

@@ -37,34 +37,34 @@ inline_always bool has_ports(__u8 protocol)
 	       protocol == IPPROTO_SCTP;
 }
 
-inline_always bool parse_datagram_v4(struct __sk_buff *skb, struct datagram *out, struct ww_address *source,
+inline_always bool parse_datagram_v4(struct __sk_buff *skb, __u32 start, struct datagram *out, struct ww_address *source,
 				     struct ww_address *destination, __u32 *at)
 {
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.ihl < 5)
+	if (bpf_skb_load_bytes(skb, start, &ip, sizeof(ip)) || ip.ihl < 5)
 		return false;
 	if (ip.frag_off & bpf_htons(0x1fff))
 		return false; /* later fragments never reach a socket by themselves */
 	address_v4(source, ip.saddr);
 	address_v4(destination, ip.daddr);
 	out->protocol = ip.protocol;
-	*at = ip.ihl * 4;
+	*at = start + ip.ihl * 4;
 	return true;
 }
 
-inline_always bool parse_datagram_v6(struct __sk_buff *skb, struct datagram *out, struct ww_address *source,
+inline_always bool parse_datagram_v6(struct __sk_buff *skb, __u32 start, struct datagram *out, struct ww_address *source,
 				     struct ww_address *destination, __u32 *at)
 {
 	struct ipv6hdr ip;
 	__u8 extension[2];
 
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+	if (bpf_skb_load_bytes(skb, start, &ip, sizeof(ip)))
 		return false;
 	address_v6(source, &ip.saddr);
 	address_v6(destination, &ip.daddr);
 	out->protocol = ip.nexthdr;
-	*at = sizeof(ip);
+	*at = start + sizeof(ip);
 	if (out->protocol == IPPROTO_HOPOPTS) { /* MLD stands behind a router alert */
 		if (bpf_skb_load_bytes(skb, *at, extension, sizeof(extension)))
 			return false;
@@ -79,7 +79,7 @@ inline_always bool parse_datagram_v6(struct __sk_buff *skb, struct datagram *out
 	       out->protocol != IPPROTO_FRAGMENT;
 }
 
-own_frame bool parse_datagram(struct __sk_buff *skb, bool incoming, struct datagram *out)
+own_frame bool parse_datagram(struct __sk_buff *skb, __u32 start, bool incoming, struct datagram *out)
 {
 	struct ww_address source = {}, destination = {};
 	struct ports ports = {};
@@ -88,14 +88,14 @@ own_frame bool parse_datagram(struct __sk_buff *skb, bool incoming, struct datag
 
 	__builtin_memset(out, 0, sizeof(*out));
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		known = parse_datagram_v4(skb, out, &source, &destination, &at);
+		known = parse_datagram_v4(skb, start, out, &source, &destination, &at);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		known = parse_datagram_v6(skb, out, &source, &destination, &at);
+		known = parse_datagram_v6(skb, start, out, &source, &destination, &at);
 	if (!known)
 		return false;
 	if (has_ports(out->protocol) && bpf_skb_load_bytes(skb, at, &ports, sizeof(ports)))
 		return false;
-	out->length = skb->len;
+	out->length = skb->len - start;
 	out->key.protocol = out->protocol;
 	out->key.local = incoming ? destination : source;
 	out->key.remote = incoming ? source : destination;
@@ -161,60 +161,58 @@ inline_always void count_datagram(const struct datagram *d, __u32 unit, __u32 pe
 	aggregate(&key, &more);
 }
 
-own_frame int datagram(struct __sk_buff *skb, struct bpf_sock *sk, __u8 direction)
-{
-	__u32 generation = generation_now(), bank = bank_of(generation), peer_badge = 0, peer_class;
-	struct ww_datagram entry = {}, *known;
-	struct ww_verdict *verdict = NULL;
+/* Whose datagram it is; found differently by the program that receives and the one that sends. */
+struct owner {
 	struct ww_unit *unit;
-	struct datagram d;
-	__u64 place;
-	__u16 port;
+	__u32 bank;
+	__u32 generation;
+};
 
-	if (!parse_datagram(skb, direction == WW_IN, &d)) {
-		count_drop(WW_REASON_MALFORMED);
-		return WW_DROP;
-	}
-	if (always_allowed(&d) || is_agent(bpf_sk_cgroup_id(sk)))
-		return WW_PASS;
-	if (!generation) {
-		count_drop(WW_REASON_TABLES_EMPTY);
-		return WW_DROP;
-	}
-	unit = unit_of_socket(sk, &place);
-	if (!unit || !unit->class[bank & 1]) {
-		count_drop(WW_REASON_UNIT_UNKNOWN);
-		return WW_DROP;
-	}
-	known = bpf_map_lookup_elem(&datagrams, &d.key);
-	if (known && known->generation == generation && known->unit == unit->badge) {
+inline_always int datagram_judge(struct __sk_buff *skb, const struct datagram *d, const struct owner *own,
+				 __u8 direction)
+{
+	__u16 port = bpf_ntohs(direction == WW_IN ? d->key.local_port : d->key.remote_port);
+	__u32 peer_badge = 0, peer_class = class_of_address(&d->key.remote, own->bank);
+	struct ww_datagram entry = {}, *known = bpf_map_lookup_elem(&datagrams, &d->key);
+	struct ww_verdict *verdict = NULL;
+
+	if (known && known->generation == own->generation && known->unit == own->unit->badge) {
 		known->seen = coarse_now();
 		return WW_PASS;
 	}
-	port = bpf_ntohs(direction == WW_IN ? d.key.local_port : d.key.remote_port);
-	peer_class = class_of_address(&d.key.remote, bank);
 	if (direction == WW_IN) {
-		peer_badge = loopback_sender(skb, &d.key);
-		if (peer_badge && peer_badge != unit->badge) {
+		peer_badge = loopback_sender(skb, &d->key);
+		if (peer_badge && peer_badge != own->unit->badge) {
 			struct ww_peer *peer = bpf_map_lookup_elem(&peers, &peer_badge);
 
-			peer_class = peer ? peer->class[bank & 1] : WW_CLASS_NONE;
+			peer_class = peer ? peer->class[own->bank & 1] : WW_CLASS_NONE;
 		}
 	}
-	if (!peer_badge || peer_badge != unit->badge) {
-		verdict = verdict_of(bank, unit->class[bank & 1], peer_class, direction, d.protocol, port);
+	if (!peer_badge || peer_badge != own->unit->badge) {
+		verdict = verdict_of(own->bank, own->unit->class[own->bank & 1], peer_class, direction, d->protocol, port);
 		if (!verdict || verdict->action != WW_ALLOW) {
-			report_refusal(&d.key.remote, unit->badge, peer_badge,
-				       refusal_of(port, direction, d.protocol, WW_REASON_POLICY), verdict);
+			report_refusal(&d->key.remote, own->unit->badge, peer_badge,
+				       refusal_of(port, direction, d->protocol, WW_REASON_POLICY), verdict);
 			return WW_DROP;
 		}
 	}
-	entry.unit = unit->badge;
-	entry.generation = generation;
+	entry.unit = own->unit->badge;
+	entry.generation = own->generation;
 	entry.seen = coarse_now();
-	bpf_map_update_elem(&datagrams, &d.key, &entry, BPF_ANY);
-	count_datagram(&d, unit->badge, peer_badge, direction, port, verdict);
+	bpf_map_update_elem(&datagrams, &d->key, &entry, BPF_ANY);
+	count_datagram(d, own->unit->badge, peer_badge, direction, port, verdict);
 	return WW_PASS;
+}
+
+/* What has to be so before anything is asked; fills bank and generation. */
+inline_always int datagram_ready(struct owner *own)
+{
+	own->generation = generation_now();
+	own->bank = bank_of(own->generation);
+	if (own->generation)
+		return WW_PASS;
+	count_drop(WW_REASON_TABLES_EMPTY);
+	return WW_DROP;
 }
 
 #endif /* WW_DATAGRAM_H */

@@ -11,15 +11,34 @@
 #define WW_FLOW_H
 
 #include "policy.h"
+#include "siphash.h"
 #include "units.h"
 
 /* Live connections by the socket's view. Not LRU: a full table refuses newcomers, evicts nobody. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, WW_MAX_LIVE);
-	__type(key, struct ww_flow_id);
+	__type(key, __u64);
 	__type(value, struct ww_flow);
 } live SEC(".maps");
+
+/*
+ * Key of a connection: its id through a pseudo-random function, since hashing eight bytes is what the
+ * table does fastest. Nobody who does not know this host's secret can make two ids meet; should two
+ * ever, the second is refused (flow_open).
+ */
+inline_always __u64 flow_key(const struct ww_flow_id *id)
+{
+	return prf3(state.secret, (__u64)id->remote.word[1] << 32 | id->remote.word[0],
+		    (__u64)id->remote.word[3] << 32 | id->remote.word[2],
+		    id->cgroup << 32 | (__u64)id->remote_port << 16 | id->local_port);
+}
+
+inline_always bool flow_is(const struct ww_flow *flow, const struct ww_flow_id *id)
+{
+	return flow->id.remote_port == id->remote_port && flow->id.local_port == id->local_port &&
+	       flow->id.cgroup == id->cgroup && address_equal(&flow->id.remote, &id->remote);
+}
 
 /* Aggregates by what a person would tell apart; read in bulk, never cleared while in use. */
 struct {
@@ -75,13 +94,13 @@ inline_always void aggregate(const struct ww_flow_key *key, const struct ww_flow
 	counts->revision = state.revision;
 }
 
-inline_always void flow_key_of(struct ww_flow_key *key, const struct ww_flow_id *id, const struct ww_flow *flow)
+inline_always void aggregate_key_of(struct ww_flow_key *key, const struct ww_flow *flow)
 {
 	__builtin_memset(key, 0, sizeof(*key));
 	key->unit = flow->unit;
 	key->peer = flow->peer;
 	if (!flow->peer)
-		key->remote = id->remote;
+		key->remote = flow->id.remote;
 	key->rule = flow->rule;
 	key->observed_rule = flow->observed_rule;
 	key->port = flow->port;
@@ -113,7 +132,7 @@ inline_always void numbers_of(struct numbers *n, const struct bpf_tcp_sock *tcp)
 }
 
 /* Adds to the aggregate what the connection has moved since the last time. */
-own_frame void account(const struct ww_flow_id *id, struct ww_flow *flow, const struct numbers *n)
+own_frame void account(struct ww_flow *flow, const struct numbers *n)
 {
 	struct ww_flow_counts more = {};
 	struct ww_flow_key key;
@@ -134,7 +153,7 @@ own_frame void account(const struct ww_flow_id *id, struct ww_flow *flow, const 
 		if (more.bytes_out)
 			more.bytes_out--; /* the SYN occupies one sequence number */
 	}
-	flow_key_of(&key, id, flow);
+	aggregate_key_of(&key, flow);
 	aggregate(&key, &more);
 }
 
@@ -150,7 +169,7 @@ inline_always void flow_take_verdict(struct ww_flow *flow, const struct ww_verdi
  * Asks the tables in force again about a live connection, after a new revision. Its two ends are who
  * they were when it was opened; whether they may still talk is what may have changed.
  */
-own_frame bool flow_judge(const struct ww_flow_id *id, struct ww_flow *flow, __u32 generation)
+own_frame bool flow_judge(struct ww_flow *flow, __u32 generation)
 {
 	__u32 bank = bank_of(generation), peer_class = WW_CLASS_NONE;
 	struct ww_verdict *verdict = NULL;
@@ -171,7 +190,7 @@ own_frame bool flow_judge(const struct ww_flow_id *id, struct ww_flow *flow, __u
 
 			peer_class = peer ? peer->class[bank] : WW_CLASS_NONE;
 		} else {
-			peer_class = class_of_address(&id->remote, bank);
+			peer_class = class_of_address(&flow->id.remote, bank);
 		}
 		if (peer_class)
 			verdict = verdict_of(bank, unit->class[bank], peer_class, flow->direction, IPPROTO_TCP,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Handshakes under way, each in one slot of an array, found by a keyed hash of its remote end.
+ * Handshakes under way, each in one slot of an array.
  *
  * A slot is overwritten when another handshake falls on it; that costs the first one a retransmitted
  * SYN, never a wrong admission: what counts is covered by the proofs, whoever wrote the slot. So a
@@ -12,37 +12,32 @@
 #include "flow.h"
 #include "identity.h"
 
-/* SYNs that came in, by remote end. */
+/* SYNs that came in, by a keyed hash of the remote end. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WW_SLOTS);
+	__uint(max_entries, WW_ANNOUNCED);
 	__type(key, __u32);
 	__type(value, struct ww_announced);
 } announced SEC(".maps");
 
-/* SYNs that went out, by remote end and local port. */
+/* SYNs that went out, by socket cookie: the kernel counts those up, so neighbours do not collide. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WW_SLOTS);
+	__uint(max_entries, WW_CONNECTING);
 	__type(key, __u32);
 	__type(value, struct ww_connecting);
 } connecting SEC(".maps");
 
-inline_always __u32 slot_of(const struct ww_address *remote, __u16 remote_port, __u16 local_port)
+inline_always struct ww_announced *announced_slot(const struct ww_address *remote, __u16 remote_port)
 {
 	__u64 mix = ((__u64)remote->word[3] << 32 | remote->word[2]) ^ state.secret[0];
+	__u32 index;
 
-	mix ^= ((__u64)remote->word[1] << 32 | remote->word[0]) + ((__u64)remote_port << 24) + local_port;
+	mix ^= ((__u64)remote->word[1] << 32 | remote->word[0]) + ((__u64)remote_port << 24);
 	mix *= 0x9e3779b97f4a7c15ULL;
 	mix ^= (mix >> 29) + state.secret[1];
 	mix *= 0xbf58476d1ce4e5b9ULL;
-	return (mix >> 40) & (WW_SLOTS - 1);
-}
-
-inline_always struct ww_announced *announced_slot(const struct ww_address *remote, __u16 remote_port)
-{
-	__u32 index = slot_of(remote, remote_port, 0);
-
+	index = (mix >> 40) & (WW_ANNOUNCED - 1);
 	return bpf_map_lookup_elem(&announced, &index);
 }
 
@@ -51,17 +46,11 @@ inline_always bool announced_is(const struct ww_announced *slot, const struct ww
 	return slot->remote_port == remote_port && address_equal(&slot->remote, remote);
 }
 
-inline_always struct ww_connecting *connecting_slot(const struct ww_flow_id *id)
+inline_always struct ww_connecting *connecting_slot(__u64 cookie)
 {
-	__u32 index = slot_of(&id->remote, id->remote_port, id->local_port);
+	__u32 index = cookie & (WW_CONNECTING - 1);
 
 	return bpf_map_lookup_elem(&connecting, &index);
-}
-
-inline_always bool connecting_is(const struct ww_connecting *slot, const struct ww_flow_id *id)
-{
-	return slot->remote_port == id->remote_port && slot->local_port == id->local_port &&
-	       address_equal(&slot->remote, &id->remote);
 }
 
 /*
@@ -84,28 +73,83 @@ inline_always void flow_id_of(struct ww_flow_id *id, struct bpf_sock *sk, __u64 
 	id->cgroup = cgroup;
 }
 
-/* Enters a connection among the live ones. False when there is no room: then it must not live. */
-inline_always bool flow_open(const struct ww_flow_id *id, const struct ww_flow *flow)
+/*
+ * Enters a connection among the live ones. False when there is no room: then it must not live. If the
+ * tables changed since it was judged, the agent's look at all records may have come before this one
+ * was among them: so it is judged again.
+ */
+inline_always bool flow_open(const struct ww_flow *flow)
 {
-	if (!bpf_map_update_elem(&live, id, flow, BPF_ANY))
+	__u64 key = flow_key(&flow->id);
+	__u32 generation;
+	struct ww_flow *entered;
+
+	if (bpf_map_update_elem(&live, &key, flow, BPF_ANY)) {
+		count_drop(WW_REASON_NO_MEMORY);
+		return false;
+	}
+	generation = generation_now();
+	if (flow->generation == generation)
 		return true;
-	count_drop(WW_REASON_NO_MEMORY);
-	return false;
+	entered = bpf_map_lookup_elem(&live, &key);
+	return entered && flow_judge(entered, generation);
+}
+
+/* The record of a connection, or NULL. */
+inline_always struct ww_flow *flow_find(const struct ww_flow_id *id)
+{
+	__u64 key = flow_key(id);
+	struct ww_flow *flow = bpf_map_lookup_elem(&live, &key);
+
+	return flow && flow_is(flow, id) ? flow : NULL;
+}
+
+inline_always void flow_close(const struct ww_flow_id *id)
+{
+	__u64 key = flow_key(id);
+
+	bpf_map_delete_elem(&live, &key);
+}
+
+inline_always bool closing(struct bpf_sock *sk)
+{
+	return sk->state == BPF_TCP_FIN_WAIT1 || sk->state == BPF_TCP_FIN_WAIT2 || sk->state == BPF_TCP_LAST_ACK ||
+	       sk->state == BPF_TCP_CLOSING;
 }
 
 /*
- * Whether a connection just entered is admitted by the tables in force now. If they changed after it
- * was judged, the agent's look at all records may have come before this one was among them.
+ * A packet that needs its connection's record: it may be the last, or the tables have changed since
+ * all records were judged. Returns whether it may pass.
  */
-inline_always bool flow_still_admitted(const struct ww_flow_id *id, __u32 judged_by)
+own_frame int live_segment(struct bpf_sock *sk, __u64 cgroup, __u8 flags, bool last)
 {
-	__u32 generation = generation_now();
+	struct numbers numbers = {};
+	struct bpf_tcp_sock *tcp;
+	struct ww_flow_id id;
 	struct ww_flow *flow;
 
-	if (judged_by == generation)
-		return true;
-	flow = bpf_map_lookup_elem(&live, id);
-	return flow && flow_judge(id, flow, generation);
+	flow_id_of(&id, sk, cgroup);
+	flow = flow_find(&id);
+	if (!flow) {
+		if (all_judged() || is_agent(cgroup) || closing(sk))
+			return WW_PASS;
+		count_drop(WW_REASON_STATE_MISSING); /* until the agent has looked at all sockets */
+		return WW_DROP;
+	}
+	if (last) {
+		tcp = bpf_tcp_sock(sk);
+		if (tcp) {
+			numbers_of(&numbers, tcp);
+			account(flow, &numbers);
+		}
+	}
+	if (!all_judged() && !flow_judge(flow, generation_now()) && !(flags & TCP_RST)) {
+		count_drop(WW_REASON_REVOKED);
+		return WW_DROP;
+	}
+	if (last)
+		flow_close(&id);
+	return WW_PASS;
 }
 
 #endif /* WW_HANDSHAKE_H */

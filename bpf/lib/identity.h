@@ -57,18 +57,18 @@ inline_always __u64 proof_of(const __u64 key[2], __u8 message, const struct tran
 inline_always __u64 server_nonce(const struct ww_address *remote, __u16 remote_port, __u32 server_isn, __u64 tick,
 				 __u8 epoch)
 {
-	__u64 nonce = siphash4(state.secret, (__u64)remote->word[1] << 32 | remote->word[0],
-			       (__u64)remote->word[3] << 32 | remote->word[2],
-			       (__u64)server_isn << 32 | (__u64)remote_port << 16 | WW_NONCE_SERVER, tick);
+	__u64 nonce = prf3(state.secret, (__u64)remote->word[1] << 32 | remote->word[0],
+			   (__u64)remote->word[3] << 32 | remote->word[2],
+			   (__u64)server_isn << 32 | (__u64)remote_port << 16 | (tick & 0xfff) << 4 | WW_NONCE_SERVER);
 
 	return (nonce & WW_NONCE_MASK & ~1ULL) | (epoch & 1);
 }
 
 /* No two alike on this host: one CPU does not see one nanosecond twice. */
-inline_always __u64 client_nonce(void)
+inline_always __u64 client_nonce(__u64 cookie)
 {
-	return siphash4(state.secret, WW_NONCE_CLIENT, bpf_get_smp_processor_id(), bpf_ktime_get_ns(),
-			bpf_get_prandom_u32());
+	return prf3(state.secret, cookie << 16 | (__u64)bpf_get_smp_processor_id() << 4 | WW_NONCE_CLIENT,
+		    bpf_ktime_get_ns(), bpf_get_prandom_u32());
 }
 
 /* Our epoch as announced, theirs by its lowest bit; NULL when no such key is in force. */

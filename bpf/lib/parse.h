@@ -172,4 +172,39 @@ inline_always bool load_option(struct __sk_buff *skb, const struct segment *seg,
 	return head->kind == WW_OPTION_KIND && head->length == length && head->exid == bpf_htons(WW_OPTION_EXID);
 }
 
+/* Flags of a TCP segment behind a plain header, 0 for everything else; a real segment has some. */
+inline_always __u8 tcp_flags(struct __sk_buff *skb, __u32 at)
+{
+	void *data = (void *)(long)skb->data + at;
+	void *data_end = (void *)(long)skb->data_end;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data;
+
+		if (data + sizeof(*ip) + sizeof(struct tcphdr) > data_end || ip->protocol != IPPROTO_TCP || ip->ihl != 5)
+			return 0;
+		return ((__u8 *)data)[sizeof(*ip) + 13];
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = data;
+
+		if (data + sizeof(*ip) + sizeof(struct tcphdr) > data_end || ip->nexthdr != IPPROTO_TCP)
+			return 0;
+		return ((__u8 *)data)[sizeof(*ip) + 13];
+	}
+	return 0;
+}
+
+/*
+ * Whether a socket is a TCP stream. Asking for the full socket costs a call, and only raw sockets can
+ * be mistaken here: the kernel keeps their protocol number, at most 255, where others keep the port.
+ */
+inline_always bool is_stream(struct bpf_sock *sk)
+{
+	if (sk->src_port > 255 || sk->state == BPF_TCP_NEW_SYN_RECV || sk->state == BPF_TCP_TIME_WAIT)
+		return true;
+	sk = bpf_sk_fullsock(sk);
+	return sk && sk->type == SOCK_STREAM;
+}
+
 #endif /* WW_PARSE_H */

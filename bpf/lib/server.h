@@ -59,9 +59,13 @@ inline_always struct ww_verdict *server_verdict(const struct listener *at, __u32
  * none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very handshake only.
  */
 own_frame int server_open(const struct segment *seg, const struct listener *at, __u32 badge,
-			      const struct ww_verdict *verdict)
+			  const struct ww_verdict *verdict)
 {
 	struct ww_flow flow = {
+		.id.remote = seg->remote,
+		.id.remote_port = seg->remote_port,
+		.id.local_port = seg->local_port,
+		.id.cgroup = at->cgroup,
 		.generation = at->generation,
 		.unit = at->unit->badge,
 		.peer = badge,
@@ -71,18 +75,10 @@ own_frame int server_open(const struct segment *seg, const struct listener *at, 
 		.port = at->port,
 		.direction = WW_IN,
 	};
-	struct ww_flow_id id = {
-		.remote = seg->remote,
-		.remote_port = seg->remote_port,
-		.local_port = seg->local_port,
-		.cgroup = at->cgroup,
-	};
 
 	flow_take_verdict(&flow, verdict);
 	flow.action = WW_ALLOW;
-	if (!flow_open(&id, &flow))
-		return WW_DROP;
-	return flow_still_admitted(&id, at->generation) ? WW_PASS : WW_DROP;
+	return flow_open(&flow) ? WW_PASS : WW_DROP;
 }
 
 /* No identity: the address speaks, as an external network or as somewhere. */
@@ -139,11 +135,11 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 		return WW_DROP;
 	slot->remote = seg->remote;
 	slot->remote_port = seg->remote_port;
-	slot->local_port = seg->local_port;
 	slot->client_isn = seg->seq;
 	slot->server_isn = 0;
 	slot->badge = badge;
 	slot->unit = at->unit->badge;
+	slot->enforcer = peer->enforcer;
 	slot->dialled = bpf_ntohs(option.dialled);
 	slot->epoch = option.epoch;
 	slot->nonce = load_be64(option.nonce);
@@ -201,10 +197,10 @@ own_frame bool server_awaits(const struct segment *seg, const struct listener *a
 		.local_port = seg->local_port,
 		.cgroup = at->cgroup,
 	};
-	struct ww_flow *flow = bpf_map_lookup_elem(&live, &id);
+	struct ww_flow *flow = flow_find(&id);
 
 	return flow && flow->direction == WW_IN && flow->peer && flow->server_isn == seg->ack - 1 &&
-	       flow_judge(&id, flow, at->generation);
+	       flow_judge(flow, at->generation);
 }
 
 inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)

@@ -58,4 +58,31 @@ inline_always __u64 siphash4(const __u64 key[2], __u64 w0, __u64 w1, __u64 w2, _
 	return a ^ b ^ c ^ d;
 }
 
+#define WW_SIPWORD1(word)			\
+	do {					\
+		__u64 w = (word);		\
+		d ^= w;				\
+		WW_SIPROUND(a, b, c, d);	\
+		a ^= w;				\
+	} while (0)
+
+/* SipHash-1-3 of three words: a pseudo-random function for numbers that never leave this host's trust. */
+inline_always __u64 prf3(const __u64 key[2], __u64 w0, __u64 w1, __u64 w2)
+{
+	__u64 a = key[0] ^ 0x736f6d6570736575ULL;
+	__u64 b = key[1] ^ 0x646f72616e646f6dULL;
+	__u64 c = key[0] ^ 0x6c7967656e657261ULL;
+	__u64 d = key[1] ^ 0x7465646279746573ULL;
+
+	WW_SIPWORD1(w0);
+	WW_SIPWORD1(w1);
+	WW_SIPWORD1(w2);
+	WW_SIPWORD1(24ULL << 56);
+	c ^= 0xff;
+	WW_SIPROUND(a, b, c, d);
+	WW_SIPROUND(a, b, c, d);
+	WW_SIPROUND(a, b, c, d);
+	return a ^ b ^ c ^ d;
+}
+
 #endif /* WW_SIPHASH_H */

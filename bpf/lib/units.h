@@ -19,52 +19,48 @@ inline_always struct ww_unit *unit_at(__u64 place)
 	return place ? bpf_map_lookup_elem(&units, &place) : NULL;
 }
 
-/* Unit of a full socket; *place* receives the cgroup that places it. */
-inline_always struct ww_unit *unit_of_socket(struct bpf_sock *sk, __u64 *place)
-{
-	__u32 levels = READ_ONCE(state.levels);
-	struct ww_unit *unit;
-
-	*place = bpf_sk_cgroup_id(sk);
-	unit = unit_at(*place);
-	if (unit)
-		return unit;
-	for (int level = WW_MAX_LEVELS - 1; level >= 0; level--) {
-		if (!(levels & (1U << level)))
-			continue;
-		*place = bpf_sk_ancestor_cgroup_id(sk, level);
-		unit = unit_at(*place);
-		if (unit)
-			return unit;
+/* The three ways to ask for the cgroup of whom a program acts upon, and for its ancestors. */
+#define WW_UNIT_FINDER(name, type, own, ancestor)			\
+	inline_always struct ww_unit *name(type subject, __u64 *place)	\
+	{								\
+		__u32 levels = READ_ONCE(state.levels);			\
+		struct ww_unit *unit;					\
+									\
+		*place = own;						\
+		unit = unit_at(*place);					\
+		if (unit)						\
+			return unit;					\
+		for (int level = WW_MAX_LEVELS - 1; level >= 0; level--) { \
+			if (!(levels & (1U << level)))			\
+				continue;				\
+			*place = ancestor;				\
+			unit = unit_at(*place);				\
+			if (unit)					\
+				return unit;				\
+		}							\
+		return NULL;						\
 	}
-	return NULL;
-}
 
-/* Unit of the current task; *place* receives the cgroup that places it. */
-inline_always struct ww_unit *unit_of_task(__u64 *place)
-{
-	__u32 levels = READ_ONCE(state.levels);
-	struct ww_unit *unit;
+/* Unit of a socket; *place* receives the cgroup that places it. For cgroup_skb. */
+WW_UNIT_FINDER(unit_of_socket, struct bpf_sock *, bpf_sk_cgroup_id(subject), bpf_sk_ancestor_cgroup_id(subject, level))
 
-	*place = bpf_get_current_cgroup_id();
-	unit = unit_at(*place);
-	if (unit)
-		return unit;
-	for (int level = WW_MAX_LEVELS - 1; level >= 0; level--) {
-		if (!(levels & (1U << level)))
-			continue;
-		*place = bpf_get_current_ancestor_cgroup_id(level);
-		unit = unit_at(*place);
-		if (unit)
-			return unit;
-	}
-	return NULL;
-}
+/* Unit of the socket that sent a packet. For tc. */
+WW_UNIT_FINDER(unit_of_packet, struct __sk_buff *, bpf_skb_cgroup_id(subject),
+	       bpf_skb_ancestor_cgroup_id(subject, level))
+
+/* Unit of the current task. For connect. */
+WW_UNIT_FINDER(unit_of_task, void *, bpf_get_current_cgroup_id(), bpf_get_current_ancestor_cgroup_id(level))
 
 /* The agent's own connections keep the Enforcer in touch with its Console whatever the policy is. */
 inline_always bool is_agent(__u64 cgroup)
 {
 	return cgroup && cgroup == READ_ONCE(state.agent);
+}
+
+/* Whether the sender of a packet is below this Enforcer's root at all; other sockets are not ours. */
+inline_always bool is_ours(struct __sk_buff *skb)
+{
+	return bpf_skb_ancestor_cgroup_id(skb, READ_ONCE(state.root_level)) == READ_ONCE(state.root);
 }
 
 #endif /* WW_UNITS_H */

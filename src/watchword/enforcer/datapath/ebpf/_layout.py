@@ -18,7 +18,8 @@ class Limit(IntEnum):
     """enum ww_limit."""
 
     MAX_LEVELS = 16
-    SLOTS = 65536
+    CONNECTING = 65536
+    ANNOUNCED = 8192
     MAX_LIVE = 131072
     MAX_ENFORCERS = 8192
     MAX_PEERS = 65536
@@ -232,42 +233,39 @@ class Address(ctypes.Structure):
 
 
 class Announced(ctypes.Structure):
-    """struct ww_announced, 56 bytes."""
+    """struct ww_announced, 64 bytes."""
 
     _fields_ = [
         ("remote", Address),  # 0
         ("remote_port", ctypes.c_uint16),  # 16
-        ("local_port", ctypes.c_uint16),  # 18
+        ("dialled", ctypes.c_uint16),  # 18
         ("client_isn", ctypes.c_uint32),  # 20
         ("server_isn", ctypes.c_uint32),  # 24
         ("badge", ctypes.c_uint32),  # 28
         ("unit", ctypes.c_uint32),  # 32
-        ("dialled", ctypes.c_uint16),  # 36
-        ("epoch", ctypes.c_uint8),  # 38
-        ("pad", ctypes.c_uint8),  # 39
-        ("nonce", ctypes.c_uint64),  # 40
-        ("server_nonce", ctypes.c_uint64),  # 48
+        ("enforcer", ctypes.c_uint32),  # 36
+        ("epoch", ctypes.c_uint32),  # 40
+        ("pad", ctypes.c_uint32),  # 44
+        ("nonce", ctypes.c_uint64),  # 48
+        ("server_nonce", ctypes.c_uint64),  # 56
     ]
 
 
 class Connecting(ctypes.Structure):
-    """struct ww_connecting, 64 bytes."""
+    """struct ww_connecting, 56 bytes."""
 
     _fields_ = [
-        ("remote", Address),  # 0
-        ("remote_port", ctypes.c_uint16),  # 16
-        ("local_port", ctypes.c_uint16),  # 18
-        ("isn", ctypes.c_uint32),  # 20
-        ("unit", ctypes.c_uint32),  # 24
-        ("peer", ctypes.c_uint32),  # 28
-        ("place", ctypes.c_uint64),  # 32
-        ("nonce", ctypes.c_uint64),  # 40
-        ("proof", ctypes.c_uint64),  # 48
-        ("dialled", ctypes.c_uint16),  # 56
-        ("epoch", ctypes.c_uint8),  # 58
-        ("server_epoch", ctypes.c_uint8),  # 59
-        ("bad_proofs", ctypes.c_uint8),  # 60
-        ("pad", ctypes.c_uint8 * 3),  # 61
+        ("cookie", ctypes.c_uint64),  # 0
+        ("isn", ctypes.c_uint32),  # 8
+        ("unit", ctypes.c_uint32),  # 12
+        ("peer", ctypes.c_uint32),  # 16
+        ("dialled", ctypes.c_uint16),  # 20
+        ("epoch", ctypes.c_uint8),  # 22
+        ("server_epoch", ctypes.c_uint8),  # 23
+        ("place", ctypes.c_uint64),  # 24
+        ("nonce", ctypes.c_uint64),  # 32
+        ("proof", ctypes.c_uint64),  # 40
+        ("bad_proofs", ctypes.c_uint64),  # 48
     ]
 
 
@@ -284,34 +282,35 @@ class FlowId(ctypes.Structure):
 
 
 class Flow(ctypes.Structure):
-    """struct ww_flow, 104 bytes."""
+    """struct ww_flow, 136 bytes."""
 
     _fields_ = [
-        ("generation", ctypes.c_uint32),  # 0
-        ("unit", ctypes.c_uint32),  # 4
-        ("peer", ctypes.c_uint32),  # 8
-        ("rule", ctypes.c_uint32),  # 12
-        ("observed_rule", ctypes.c_uint32),  # 16
-        ("server_isn", ctypes.c_uint32),  # 20
-        ("place", ctypes.c_uint64),  # 24
-        ("nonce", ctypes.c_uint64),  # 32
-        ("proof", ctypes.c_uint64),  # 40
-        ("opened", ctypes.c_uint64),  # 48
-        ("bytes_in", ctypes.c_uint64),  # 56
-        ("bytes_out", ctypes.c_uint64),  # 64
-        ("segments_in", ctypes.c_uint32),  # 72
-        ("segments_out", ctypes.c_uint32),  # 76
-        ("tally", ctypes.c_uint32),  # 80
-        ("port", ctypes.c_uint16),  # 84
-        ("direction", ctypes.c_uint8),  # 86
-        ("action", ctypes.c_uint8),  # 87
-        ("flags", ctypes.c_uint8),  # 88
-        ("reason", ctypes.c_uint8),  # 89
-        ("epoch", ctypes.c_uint8),  # 90
-        ("server_epoch", ctypes.c_uint8),  # 91
-        ("counted", ctypes.c_uint8),  # 92
-        ("existing", ctypes.c_uint8),  # 93
-        ("pad", ctypes.c_uint8 * 6),  # 94
+        ("id", FlowId),  # 0
+        ("generation", ctypes.c_uint32),  # 32
+        ("unit", ctypes.c_uint32),  # 36
+        ("peer", ctypes.c_uint32),  # 40
+        ("rule", ctypes.c_uint32),  # 44
+        ("observed_rule", ctypes.c_uint32),  # 48
+        ("server_isn", ctypes.c_uint32),  # 52
+        ("place", ctypes.c_uint64),  # 56
+        ("nonce", ctypes.c_uint64),  # 64
+        ("proof", ctypes.c_uint64),  # 72
+        ("opened", ctypes.c_uint64),  # 80
+        ("bytes_in", ctypes.c_uint64),  # 88
+        ("bytes_out", ctypes.c_uint64),  # 96
+        ("segments_in", ctypes.c_uint32),  # 104
+        ("segments_out", ctypes.c_uint32),  # 108
+        ("tally", ctypes.c_uint32),  # 112
+        ("port", ctypes.c_uint16),  # 116
+        ("direction", ctypes.c_uint8),  # 118
+        ("action", ctypes.c_uint8),  # 119
+        ("flags", ctypes.c_uint8),  # 120
+        ("reason", ctypes.c_uint8),  # 121
+        ("epoch", ctypes.c_uint8),  # 122
+        ("server_epoch", ctypes.c_uint8),  # 123
+        ("counted", ctypes.c_uint8),  # 124
+        ("existing", ctypes.c_uint8),  # 125
+        ("pad", ctypes.c_uint8 * 6),  # 126
     ]
 
 

@@ -20,7 +20,6 @@ _ENODEV, _ENOLINK = 19, 67
 _CGROUP = {
     "refuse4": ("refuse4", libbpf.CGROUP_INET4_CONNECT),
     "refuse6": ("refuse6", libbpf.CGROUP_INET6_CONNECT),
-    "enforce_out": ("enforce_out", libbpf.CGROUP_INET_EGRESS),
     "enforce_in": ("enforce_in", libbpf.CGROUP_INET_INGRESS),
 }
 _DEVICE_PREFIX = "stamp_"

@@ -129,7 +129,7 @@ class EbpfDatapath:
         )
         if not self._state.secret[0]:
             self._state.secret[:] = [secrets.randbits(64) | 1, secrets.randbits(64)]
-        self._state.root = _cgroup_id(self._cgroup)
+        self._state.root, self._state.root_level = _cgroup_id(self._cgroup), _level(self._cgroup)
         self._state.agent = _cgroup_id(self._agent) if self._agent else 0
 
     def close(self) -> None:

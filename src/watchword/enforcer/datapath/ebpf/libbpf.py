@@ -15,7 +15,6 @@ from watchword.enforcer.datapath.base import DatapathError
 
 #: enum bpf_attach_type (linux/bpf.h)
 CGROUP_INET_INGRESS = 0
-CGROUP_INET_EGRESS = 1
 CGROUP_INET4_CONNECT = 10
 CGROUP_INET6_CONNECT = 11
 TRACE_ITER = 28

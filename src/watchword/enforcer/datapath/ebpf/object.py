@@ -153,15 +153,12 @@ class Map(Generic[K, V]):
             errno = ctypes.get_errno() if result < 0 else 0
             if errno not in (0, _ENOENT):
                 raise KernelRefused("map batch look-up", errno)
-            for index in range(number.value):
-                found.append((_copy(keys[index]), _copy(values[index])))
+            for index in range(number.value):  # not keys[index]: that is a number of Python if the key is a simple type
+                key = self.key.from_buffer_copy(keys, index * ctypes.sizeof(self.key))
+                found.append((key, self.value.from_buffer_copy(values, index * ctypes.sizeof(self.value))))
             if errno == _ENOENT:
                 return found
             first = False
-
-
-def _copy(value: V) -> V:
-    return type(value).from_buffer_copy(value)
 
 
 def _batches(
