@@ -64,6 +64,25 @@ def test_every_program_is_inside(wheel: Path) -> None:
             assert int.from_bytes(head[18:20], "little") == 247, f"{name} is not for the BPF machine"
 
 
+def test_what_is_installed_finds_its_programs(wheel: Path, tmp_path: Path) -> None:
+    """Installed without the source tree, and without what only the command line for people needs."""
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(tmp_path)]
+    subprocess.run([*install, str(wheel)], check=True, timeout=60)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.modules.update(typer=None, rich=None, yaml=None)\n"
+        "from watchword.cli import agent, main, probes, run\n"
+        "print(probes.__file__, len(probes.objects()), run.parser().prog, agent.parser().prog, sep='|')\n"
+        "main.main(['flows'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    place, number, *programs = done.stdout.strip().split("|")
+    assert place.startswith(str(tmp_path))
+    assert int(number) >= 3
+    assert programs == ["watchword run", "watchword enforcer start"]
+    assert done.returncode == 2
+    assert "pip install 'watchword[cli]'" in done.stderr
+
+
 def test_nothing_else_is_inside(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         top = {name.split("/")[0] for name in archive.namelist()}

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from watchword.cli.failure import Failure
+from watchword.cli.failure import ExitCode, Failure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,7 +33,11 @@ def _dispatch(given: list[str]) -> None:
 
         agent.main(given[2:])
         return
-    from typer.main import get_command
+    try:
+        from typer.main import get_command
+    except ModuleNotFoundError as error:
+        missing = f"only `run` and `enforcer start` are installed here ({error.name} is missing)"
+        raise Failure(missing, "pip install 'watchword[cli]'", ExitCode.USAGE) from None
 
     from watchword.cli.application import COMMANDS, application
 
