@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from watchword.enforcer.datapath.ebpf import libbpf
 from watchword.enforcer.datapath.ebpf.libbpf import KernelRefused, checked, library
@@ -155,7 +155,8 @@ class Map(Generic[K, V]):
                 raise KernelRefused("map batch look-up", errno)
             for index in range(number.value):  # not keys[index]: that is a number of Python if the key is a simple type
                 key = self.key.from_buffer_copy(keys, index * ctypes.sizeof(self.key))
-                found.append((key, self.value.from_buffer_copy(values, index * ctypes.sizeof(self.value))))
+                value = self.value.from_buffer_copy(values, index * ctypes.sizeof(self.value))
+                found.append(cast("tuple[K, V]", (key, value)))
             if errno == _ENOENT:
                 return found
             first = False
