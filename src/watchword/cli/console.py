@@ -82,7 +82,7 @@ def start(
 
     settings = Settings(
         data_dir=data_dir,
-        listen=tuple(listen or ("0.0.0.0:7443", "[::]:7443")),
+        listen=tuple(listen or _everywhere()),
         names=tuple(name or ()),
         url=url,
         database_url=os.environ.pop("WATCHWORD_DATABASE_URL", ""),
@@ -104,6 +104,11 @@ def start(
         raise Failure(
             f"the Console cannot start: {error}", "another one may be running here; see --listen and --data-dir"
         ) from None
+
+
+def _everywhere() -> tuple[str, ...]:
+    """Every address of this host, of the families it has."""
+    return ("0.0.0.0:7443", "[::]:7443") if Path("/proc/net/if_inet6").exists() else ("0.0.0.0:7443",)
 
 
 def _log_to_stderr(*, as_json: bool) -> None:
