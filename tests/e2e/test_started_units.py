@@ -45,7 +45,7 @@ def root() -> Iterator[Path]:
         for process in (Path(directory) / "cgroup.procs").read_text().split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(process), signal.SIGKILL)
-    for _ in range(100):
+    for _ in range(1000):
         if cgroups.remove(made):
             return
         time.sleep(0.05)
@@ -88,7 +88,7 @@ def native_ids(host: Host) -> list[str]:
 
 
 async def terminated(operator: Operator, name: str) -> None:
-    for _ in range(200):
+    for _ in range(1000):
         found = [u for u in await operator.get("/v1/processingunits") if u["name"] == name]
         if found and found[0]["operationalStatus"] == "Terminated":
             return

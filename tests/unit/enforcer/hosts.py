@@ -72,11 +72,11 @@ class Host:
             yield made
         finally:
             made.stop()
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await task
 
 
-async def until(condition: Callable[[], bool], patience: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], patience: float = 60.0) -> None:
     async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110 - what is waited for is somebody else's
             await asyncio.sleep(0.02)

@@ -72,7 +72,7 @@ class Bench:
                 yield agent.guard
             finally:
                 agent.stop()
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     await task
 
     def decide(self, port: int = 5432) -> str:
@@ -91,7 +91,7 @@ class Bench:
         return [message for message in self.sent if isinstance(message, kind)]
 
 
-async def until(condition: Callable[[], bool], patience: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], patience: float = 60.0) -> None:
     async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110 - what is waited for is somebody else's
             await asyncio.sleep(0.02)
@@ -283,7 +283,7 @@ async def test_a_failure_that_nobody_foresaw_ends_the_agent(bench: Bench, monkey
         credential.keep(bench.data, SIDE.enrolled(bench.key, url=url).enrolled)
         agent = Agent(bench.settings(url), lambda settings: MemoryDatapath(bench.kernel))
         with pytest.raises(ZeroDivisionError):
-            await asyncio.wait_for(agent.run(), 10)
+            await asyncio.wait_for(agent.run(), 60)
     assert not (bench.directory / "run" / "enforcer.sock").exists()
 
 
