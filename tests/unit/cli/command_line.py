@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.console.rig import Running
+
+#: Seconds that anything may take on a busy machine.
+PATIENCE = 60.0
 
 WATCHWORD = str(Path(sys.executable).with_name("watchword"))
 
@@ -56,22 +60,33 @@ class CommandLine:
         }
         return CommandLine(self.folder, told)
 
-    async def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
-        """Start a command that goes on until it is stopped."""
+    @contextlib.asynccontextmanager
+    async def started(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A command that goes on until it is stopped, at the latest when the block ends."""
+        process = await self._start(arguments, environment or {})
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    async def _start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             WATCHWORD,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**self.environment, **(environment or {})},
+            env={**self.environment, **environment},
             cwd=self.folder,
         )
 
     async def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Done:
         """Run a command to its end."""
-        process = await self.start(*arguments, environment=environment)
-        async with asyncio.timeout(60):
+        async with self.started(*arguments, environment=environment) as process, asyncio.timeout(PATIENCE):
             out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None
         done = Done(process.returncode, out.decode(), err.decode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.console.rig import Peer, Running, enrol, unit
-from tests.unit.cli.command_line import CommandLine
+from tests.unit.cli.command_line import PATIENCE, CommandLine
 from tests.unit.cli.test_policy_commands import record, report
 from watchword.cli.failure import ExitCode
 from watchword.console.settings import Ready
@@ -27,34 +28,40 @@ class Console:
     """A Console in a process of its own."""
 
     def __init__(self, shell: CommandLine, *options: str, port: int = 0) -> None:
-        self._shell = shell
         listen = ("--listen", f"127.0.0.1:{port}", "--name", "127.0.0.1")
-        self._arguments = ("console", "start", "--data-dir", str(shell.folder / "console"), *listen, *options)
+        start = ("console", "start", "--data-dir", str(shell.folder / "console"), *listen, *options, "--json")
+        self._starting = shell.started(*start)
         self.events: dict[str, Any] = {}
         self.process: asyncio.subprocess.Process
 
     async def __aenter__(self) -> Console:
-        self.process = await self._shell.start(*self._arguments, "--json")
-        assert self.process.stdout is not None
-        async with asyncio.timeout(30):
-            while "ready" not in self.events:
-                line = await self.process.stdout.readline()
-                assert line, await self.process.communicate()
-                event = json.loads(line)
-                self.events[event["event"]] = event
+        self.process = await self._starting.__aenter__()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._ready()
+        except BaseException:
+            await self._starting.__aexit__(None, None, None)
+            raise
         return self
+
+    async def _ready(self) -> None:
+        assert self.process.stdout is not None
+        while "ready" not in self.events:
+            line = await self.process.stdout.readline()
+            assert line, await self.process.communicate()
+            event = json.loads(line)
+            self.events[event["event"]] = event
 
     async def stop(self) -> tuple[str, str]:
         """Ctrl-C; what it printed since, and its log."""
         self.process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             out, err = await self.process.communicate()
         assert self.process.returncode == 0, err.decode()
         return out.decode(), err.decode()
 
     async def __aexit__(self, *_error: object) -> None:
-        if self.process.returncode is None:
-            await self.stop()
+        await self._starting.__aexit__(None, None, None)
 
 
 async def test_the_first_start_shows_the_credential_and_no_other_does(tmp_path: Path) -> None:
@@ -104,31 +111,36 @@ async def test_settings_that_cannot_work(tmp_path: Path) -> None:
 async def test_following_flows_survives_a_restart_of_the_console(tmp_path: Path) -> None:
     """Nothing is lost and nothing is shown twice, though the Console was away."""
     shell, port = CommandLine(tmp_path), free_port()
-    async with Console(
-        shell, "--profile", "mine", "--credential-file", str(tmp_path / "credential"), port=port
-    ) as console:
+    credential = tmp_path / "credential"
+    async with contextlib.AsyncExitStack() as stack:
+        options = ("--profile", "mine", "--credential-file", str(credential))
+        console = await stack.enter_async_context(Console(shell, *options, port=port))
         ready = console.events["ready"]
         ca = (tmp_path / "console/ca.pem").read_text()
         known = Ready(ready["url"], ca, ready["ca_sha256"], "", tuple(ready["addresses"]))
-        up = Running(known, None, tmp_path / "console", (tmp_path / "credential").read_text().strip())
-        host = await enrol(up, "db")
+        host = await enrol(Running(known, None, tmp_path / "console", credential.read_text().strip()), "db")
+        following = await stack.enter_async_context(shell.started("flows", "--follow", "--since", "1h", "--json"))
         async with Peer(host) as peer:
             local = (await peer.register(unit("d", "app=db", name="db-1"))).units["d"]
-            following = await shell.start("flows", "--follow", "--since", "1h", "--json")
-            assert following.stdout is not None
             await report(peer, record(local, port=1))
-            assert json.loads(await asyncio.wait_for(following.stdout.readline(), 30))["destinationPort"] == 1
+            assert await next_port(following) == 1
         await console.stop()
-    await asyncio.sleep(1)
-    async with Console(shell, port=port):
+        await asyncio.sleep(1)
+        await stack.enter_async_context(Console(shell, port=port))
         async with Peer(host) as peer:
             await report(peer, record(local, port=2))
-        async with asyncio.timeout(30):
-            line = await following.stdout.readline()
-            assert line, await following.communicate()
-            assert json.loads(line)["destinationPort"] == 2
+            assert await next_port(following) == 2
         following.send_signal(signal.SIGINT)
         rest, said = await following.communicate()
     assert rest == b""
     assert said.decode().count("trying again") == 1
     assert following.returncode == 0
+
+
+async def next_port(following: asyncio.subprocess.Process) -> int:
+    """The port of the next flow that is shown."""
+    assert following.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        line = await following.stdout.readline()
+    assert line, await following.communicate()
+    return int(json.loads(line)["destinationPort"])

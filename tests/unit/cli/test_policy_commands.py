@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.console.rig import Peer, Running, enrol, ruleset, running, unit
-from tests.unit.cli.command_line import CommandLine
+from tests.unit.cli.command_line import PATIENCE, CommandLine
 from watchword.cli.failure import ExitCode
 from watchword.wire.messages import FlowRecord, FlowReports, ReportsAccepted
 
@@ -166,9 +166,11 @@ async def test_flows_can_be_followed(cli: CommandLine, console: Running) -> None
     async with Peer(await enrol(console, "db")) as peer:
         local = (await peer.register(unit("d", "app=db", name="db-1"))).units["d"]
         await report(peer, record(local, port=1))
-        following = await cli.start("flows", "--follow", "--since", "1h", "--json")
-        assert following.stdout is not None
-        async with asyncio.timeout(30):
+        async with (
+            cli.started("flows", "--follow", "--since", "1h", "--json") as following,
+            asyncio.timeout(PATIENCE),
+        ):
+            assert following.stdout is not None
             assert json.loads(await following.stdout.readline())["destinationPort"] == 1
             for port in (2, 3, 4):
                 await report(peer, record(local, port=port))
