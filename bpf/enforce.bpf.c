@@ -59,7 +59,7 @@ int enforce_in(struct __sk_buff *skb)
 	last = ends(sk, flags);
 	if (!last && all_judged())
 		return WW_PASS;
-	return live_segment(sk, bpf_sk_cgroup_id(sk), flags, last);
+	return live_segment(skb, sk, bpf_sk_cgroup_id(sk), flags, last);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

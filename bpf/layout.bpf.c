@@ -16,6 +16,7 @@ struct ww_layout {
 	struct ww_announced announced;
 	struct ww_connecting connecting;
 	struct ww_flow_id flow_id;
+	struct ww_judgement judgement;
 	struct ww_flow flow;
 	struct ww_flow_key flow_key;
 	struct ww_flow_counts flow_counts;

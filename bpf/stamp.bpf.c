@@ -148,6 +148,9 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 			count_drop(WW_REASON_SYN_PAYLOAD);
 			return TC_ACT_SHOT;
 		}
+		if (is_open(&slot->judged) && slot->cookie != cookie && !keep_connecting(slot))
+			return TC_ACT_SHOT;
+		slot->judged.generation = 0;
 		slot->isn = seg->seq;
 		slot->unit = unit->badge;
 		slot->peer = 0;
@@ -317,7 +320,7 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 	if (flags & TCP_SYN)
 		return stamp_segment(skb, sk, at, flags);
 	if ((flags & TCP_RST) || !all_judged()) {
-		if (live_segment(sk, bpf_skb_cgroup_id(skb), flags, flags & TCP_RST) == WW_DROP && is_ours(skb))
+		if (live_segment(skb, sk, bpf_skb_cgroup_id(skb), flags, flags & TCP_RST) == WW_DROP && is_ours(skb))
 			return TC_ACT_SHOT;
 	}
 	if ((flags & (TCP_FIN | TCP_RST)) || !unconfirmed(skb, sk, at))

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * sweep, two iterators run by the agent. judge goes over the records of all live connections: after a
- * new revision it writes out those that may not live, one struct ww_event each, for the agent to
- * reset. tally goes over the sockets of a network namespace: it moves what long connections have
- * carried into the aggregate, and marks the records that have a socket.
+ * sweep, two iterators run by the agent, one after the other. tally goes over the sockets of a network
+ * namespace: it moves young connections to the table of live ones, moves what they have carried into
+ * the aggregate, and marks the records that have a socket. judge goes over that table: after a new
+ * revision it writes out the connections that may not live, one struct ww_event each, for the agent
+ * to reset.
  */
 #define WW_ITERATOR
-#include "lib/flow.h"
+#include "lib/handshake.h"
 
 /* The few kernel fields read here, relocated when the object is loaded (CO-RE). */
 struct kernfs_node {
@@ -21,7 +22,12 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 } __attribute__((preserve_access_index));
 
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
 struct sock_common {
+	atomic64_t skc_cookie;
 	__be32 skc_daddr;
 	__be16 skc_dport;
 	__u16 skc_num;
@@ -73,6 +79,7 @@ int judge(struct bpf_iter__bpf_map_elem *ctx)
 	struct ww_flow *flow = ctx->value;
 	struct ww_event event = {};
 	__u64 *found = ctx->key, key;
+	struct ends ends;
 
 	if (!found || !flow)
 		return 0;
@@ -81,7 +88,10 @@ int judge(struct bpf_iter__bpf_map_elem *ctx)
 		bpf_map_delete_elem(&live, &key);
 		return 0;
 	}
-	if (flow_judge(flow, generation_now()))
+	if (flow->existing)
+		return 0;
+	ends_of_flow(&ends, flow);
+	if (still_allowed(&ends))
 		return 0;
 	event.kind = WW_EVENT_ABORT;
 	event.badge = flow->unit;
@@ -93,10 +103,11 @@ int judge(struct bpf_iter__bpf_map_elem *ctx)
 }
 
 /* A connection that is older than the Enforcer gets a record that says so. */
-inline_always void adopt(__u64 key, const struct ww_flow_id *id)
+inline_always void adopt(const struct ww_flow_id *id)
 {
+	__u64 key = flow_key(id);
 	struct ww_flow flow = {
-		.id = *id, .existing = 1, .action = WW_ALLOW, .tally = state.tally, .opened = coarse_now(),
+		.id = *id, .existing = 1, .judged.action = WW_ALLOW, .tally = state.tally, .opened = coarse_now(),
 	};
 
 	if (bpf_map_update_elem(&live, &key, &flow, BPF_NOEXIST))
@@ -118,6 +129,19 @@ inline_always bool iterated_id(struct ww_flow_id *id, struct sock *sk)
 	return id->cgroup;
 }
 
+/* The record of a socket's connection, taken out of its slot if it was still there. */
+inline_always struct ww_flow *flow_of_socket(const struct ww_flow_id *id, __u64 cookie)
+{
+	struct ww_connecting *out = connecting_slot(cookie);
+	struct ww_announced *in = announced_slot(&id->remote, id->remote_port);
+
+	if (out && cookie && out->cookie == cookie && is_open(&out->judged))
+		keep_connecting(out);
+	else if (in && is_open(&in->judged) && same_flow(&in->id, id))
+		keep_announced(in);
+	return flow_find(id);
+}
+
 SEC("iter/tcp")
 int tally(struct bpf_iter__tcp *ctx)
 {
@@ -126,7 +150,6 @@ int tally(struct bpf_iter__tcp *ctx)
 	struct tcp_sock *tcp;
 	struct ww_flow_id id;
 	struct ww_flow *flow;
-	__u64 key;
 	__u8 now;
 
 	if (!common)
@@ -137,11 +160,10 @@ int tally(struct bpf_iter__tcp *ctx)
 	tcp = (struct tcp_sock *)bpf_skc_to_tcp_sock(common);
 	if (!tcp || !iterated_id(&id, (struct sock *)tcp))
 		return 0;
-	key = flow_key(&id);
-	flow = bpf_map_lookup_elem(&live, &key);
-	if (!flow || !flow_is(flow, &id)) {
+	flow = flow_of_socket(&id, common->skc_cookie.counter);
+	if (!flow) {
 		if (state.adopting)
-			adopt(key, &id);
+			adopt(&id);
 		return 0;
 	}
 	flow->tally = state.tally;

@@ -20,9 +20,9 @@ enum ww_option {
 
 enum ww_limit {
 	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
-	WW_CONNECTING = 65536,	/* slots for SYNs sent; power of two */
+	WW_CONNECTING = 16384,	/* slots for SYNs sent; power of two */
 	WW_ANNOUNCED = 8192,	/* slots for SYNs received; power of two */
-	WW_MAX_LIVE = 131072,	/* connections at once; more are refused, none is evicted */
+	WW_MAX_LIVE = 131072,	/* connections older than a second; more are refused, none is evicted */
 	WW_MAX_ENFORCERS = 8192,	/* peer Enforcers with keys at once */
 	WW_MAX_PEERS = 65536,	/* badges known at once */
 	WW_MAX_UNITS = 8192,	/* cgroups that place a unit */
@@ -177,37 +177,6 @@ struct ww_address {
 	__u32 word[4];
 };
 
-/* A SYN that came in: what its client announced, until the SYN-ACK and its retransmissions left. */
-struct ww_announced {
-	struct ww_address remote;
-	__u16 remote_port;	/* network order */
-	__u16 dialled;
-	__u32 client_isn;
-	__u32 server_isn;	/* of the last SYN-ACK */
-	__u32 badge;
-	__u32 unit;
-	__u32 enforcer;		/* index of the client's Enforcer */
-	__u32 epoch;		/* low 8 bits, as announced */
-	__u32 pad;
-	__u64 nonce;
-	__u64 server_nonce;	/* of the last SYN-ACK; saves computing it again */
-};
-
-/* A SYN that went out: what was announced, and after the SYN-ACK what proves it. */
-struct ww_connecting {
-	__u64 cookie;		/* of the socket */
-	__u32 isn;
-	__u32 unit;
-	__u32 peer;		/* 0 until the server has proved itself */
-	__u16 dialled;
-	__u8 epoch;
-	__u8 server_epoch;
-	__u64 place;
-	__u64 nonce;
-	__u64 proof;
-	__u64 bad_proofs;
-};
-
 /* Names a live connection: the socket's own view of it, so that NAT on this host does not matter. */
 struct ww_flow_id {
 	struct ww_address remote;
@@ -217,34 +186,81 @@ struct ww_flow_id {
 	__u64 cgroup;		/* of the socket; tells apart equal tuples in different namespaces */
 };
 
-/* Everything known about one live connection; found by a keyed hash of its id. */
-struct ww_flow {
-	struct ww_flow_id id;
+/* How a connection was judged; generation 0 in a slot: its handshake is not over. */
+struct ww_judgement {
 	__u32 generation;	/* of the tables that judged it last */
-	__u32 unit;		/* badge of the local end */
-	__u32 peer;		/* badge of the remote end, 0 without identity */
 	__u32 rule;
 	__u32 observed_rule;
-	__u32 server_isn;
+	__u8 action;
+	__u8 flags;		/* of the verdict */
+	__u8 reason;
+	__u8 pad;
+};
+
+/*
+ * A SYN that came in: what its client announced, and what the SYN-ACK answered. Once the ACK has
+ * proved it, the record of the young connection.
+ */
+struct ww_announced {
+	struct ww_flow_id id;
+	struct ww_judgement judged;
+	__u64 nonce;
+	__u64 server_nonce;	/* of the last SYN-ACK; saves computing it again */
+	__u64 place;		/* cgroup id that places the local end */
+	__u32 client_isn;
+	__u32 server_isn;	/* of the last SYN-ACK */
+	__u32 badge;
+	__u32 unit;
+	__u32 enforcer;		/* index of the client's Enforcer */
+	__u16 dialled;
+	__u8 epoch;
+	__u8 pad[9];
+};
+
+/*
+ * A SYN that went out: what was announced, and after the SYN-ACK what proves it. From then on the
+ * record of the young connection.
+ */
+struct ww_connecting {
+	__u64 cookie;		/* of the socket */
+	struct ww_flow_id id;
+	struct ww_judgement judged;
+	__u64 place;		/* cgroup id that places the local end */
+	__u64 nonce;
+	__u64 proof;
+	__u32 isn;
+	__u32 unit;
+	__u32 peer;		/* 0 without identity, or until the server has proved its own */
+	__u16 dialled;
+	__u8 epoch;
+	__u8 server_epoch;
+	__u8 bad_proofs;
+	__u8 pad[15];
+};
+
+/* Everything known about one live connection that has outgrown its slot; found by a hash of its id. */
+struct ww_flow {
+	struct ww_flow_id id;
+	struct ww_judgement judged;
 	__u64 place;		/* cgroup id that places the local end */
 	__u64 nonce;		/* client's */
 	__u64 proof;		/* client's, over the whole transcript */
-	__u64 opened;		/* ns since boot */
+	__u64 opened;		/* ns since boot, when it came here */
 	__u64 bytes_in;		/* already aggregated */
 	__u64 bytes_out;
 	__u32 segments_in;
 	__u32 segments_out;
+	__u32 unit;		/* badge of the local end */
+	__u32 peer;		/* badge of the remote end, 0 without identity */
+	__u32 server_isn;
 	__u32 tally;		/* the agent's last look that found its socket */
 	__u16 port;		/* the server's port as this end sees it, host order */
 	__u8 direction;
-	__u8 action;		/* of the verdict */
-	__u8 flags;		/* of the verdict */
-	__u8 reason;
 	__u8 epoch;		/* ours, announced in the SYN */
 	__u8 server_epoch;	/* the server's, answered in the SYN-ACK */
 	__u8 counted;		/* the connection is in the aggregate */
 	__u8 existing;		/* older than the Enforcer: kept, not judged */
-	__u8 pad[6];
+	__u8 pad;
 };
 
 /* Aggregate of all connections that look alike to a person. */

@@ -36,30 +36,6 @@ inline_always int client_abort(struct __sk_buff *skb, const struct segment *seg,
 	return client_drop(seg, unit, badge, reason, verdict);
 }
 
-/* Enters the connection; *ends* is the local badge and, in the upper half, the peer's. */
-own_frame int client_open(const struct ww_flow_id *id, const struct ww_connecting *slot, __u64 ends, __u32 generation,
-			  const struct ww_verdict *verdict)
-{
-	struct ww_flow flow = {
-		.id = *id,
-		.generation = generation,
-		.unit = ends,
-		.peer = ends >> 32,
-		.place = slot->place,
-		.nonce = slot->nonce,
-		.proof = slot->proof,
-		.epoch = slot->epoch,
-		.server_epoch = slot->server_epoch,
-		.direction = WW_OUT,
-		.opened = coarse_now(),
-		.port = bpf_ntohs(id->remote_port),
-	};
-
-	flow_take_verdict(&flow, verdict);
-	flow.action = WW_ALLOW;
-	return flow_open(&flow) ? WW_PASS : WW_DROP;
-}
-
 /* No option: the address speaks. The slot is not trusted for whose connection it is. */
 inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
 					  const struct ww_flow_id *id, struct ww_connecting *slot)
@@ -78,7 +54,10 @@ inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock
 			     bpf_ntohs(id->remote_port));
 	if (!verdict || verdict->action != WW_ALLOW)
 		return client_abort(skb, seg, unit->badge, 0, WW_REASON_POLICY, verdict);
-	return client_open(id, slot, unit->badge, generation, verdict);
+	slot->id = *id;
+	slot->place = place;
+	judgement_of(&slot->judged, verdict, generation);
+	return WW_PASS;
 }
 
 inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
@@ -129,7 +108,10 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
 	slot->proof = proof_of(key, WW_MESSAGE_ACK, &t);
 	slot->server_epoch = t.server_epoch;
 	slot->peer = badge;
-	return client_open(id, slot, (__u64)badge << 32 | own, generation, verdict);
+	slot->id = *id;
+	judgement_of(&slot->judged, verdict, generation);
+	slot->judged.action = WW_ALLOW;
+	return WW_PASS;
 }
 
 /*

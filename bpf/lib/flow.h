@@ -2,10 +2,12 @@
 /*
  * Live connections and their aggregation.
  *
- * A connection has a record from the moment it is proved until it ends. Its packets do not look the
- * record up: an established socket exists only because its handshake was let through. After a new
- * revision (state.swept differs from state.generation) every packet does, until the agent has had
- * all records judged and has reset the connections that were refused.
+ * A connection has a record from the moment it is proved until it ends. A young one has it in the slot
+ * of its handshake (handshake.h); one that lives longer, or whose slot another handshake needs, has it
+ * in the table below. Its packets do not look the record up: an established socket exists only because
+ * its handshake was let through. After a new revision (state.swept differs from state.generation)
+ * every packet does, until the agent has had all records judged and has reset the connections that
+ * were refused.
  */
 #ifndef WW_FLOW_H
 #define WW_FLOW_H
@@ -14,7 +16,7 @@
 #include "siphash.h"
 #include "units.h"
 
-/* Live connections by the socket's view. Not LRU: a full table refuses newcomers, evicts nobody. */
+/* Live connections past their first second. Not LRU: a full table refuses newcomers, evicts nobody. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, WW_MAX_LIVE);
@@ -24,8 +26,8 @@ struct {
 
 /*
  * Key of a connection: its id through a pseudo-random function, since hashing eight bytes is what the
- * table does fastest. Nobody who does not know this host's secret can make two ids meet; should two
- * ever, the second is refused (flow_open).
+ * table does fastest. Nobody who does not know this host's secret can make two ids meet, and whoever
+ * finds a record compares the id.
  */
 inline_always __u64 flow_key(const struct ww_flow_id *id)
 {
@@ -34,10 +36,10 @@ inline_always __u64 flow_key(const struct ww_flow_id *id)
 		    id->cgroup << 32 | (__u64)id->remote_port << 16 | id->local_port);
 }
 
-inline_always bool flow_is(const struct ww_flow *flow, const struct ww_flow_id *id)
+inline_always bool same_flow(const struct ww_flow_id *a, const struct ww_flow_id *b)
 {
-	return flow->id.remote_port == id->remote_port && flow->id.local_port == id->local_port &&
-	       flow->id.cgroup == id->cgroup && address_equal(&flow->id.remote, &id->remote);
+	return a->remote_port == b->remote_port && a->local_port == b->local_port && a->cgroup == b->cgroup &&
+	       address_equal(&a->remote, &b->remote);
 }
 
 /* Aggregates by what a person would tell apart; read in bulk, never cleared while in use. */
@@ -94,24 +96,6 @@ inline_always void aggregate(const struct ww_flow_key *key, const struct ww_flow
 	counts->revision = state.revision;
 }
 
-inline_always void aggregate_key_of(struct ww_flow_key *key, const struct ww_flow *flow)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	key->unit = flow->unit;
-	key->peer = flow->peer;
-	if (!flow->peer)
-		key->remote = flow->id.remote;
-	key->rule = flow->rule;
-	key->observed_rule = flow->observed_rule;
-	key->port = flow->port;
-	key->protocol = IPPROTO_TCP;
-	key->direction = flow->direction;
-	key->action = flow->action;
-	key->reason = flow->reason;
-	key->flags = flow->flags;
-	key->proved = !!flow->peer;
-}
-
 /* TCP's own numbers (RFC 4898 counters), so that nothing is counted per packet. */
 struct numbers {
 	__u64 bytes_in;
@@ -131,77 +115,153 @@ inline_always void numbers_of(struct numbers *n, const struct bpf_tcp_sock *tcp)
 	n->latency_us = tcp->srtt_us >> 3;
 }
 
-/* Adds to the aggregate what the connection has moved since the last time. */
-own_frame void account(struct ww_flow *flow, const struct numbers *n)
+/* The two ends of a connection, which way it goes, and where its judgement stands. */
+struct ends {
+	const struct ww_flow_id *id;
+	struct ww_judgement *judged;
+	__u64 place;
+	__u32 unit;
+	__u32 peer;
+	__u16 port;
+	__u8 direction;
+};
+
+inline_always void ends_of_flow(struct ends *ends, struct ww_flow *flow)
 {
-	struct ww_flow_counts more = {};
+	ends->id = &flow->id;
+	ends->judged = &flow->judged;
+	ends->place = flow->place;
+	ends->unit = flow->unit;
+	ends->peer = flow->peer;
+	ends->port = flow->port;
+	ends->direction = flow->direction;
+}
+
+inline_always void aggregate_key_of(struct ww_flow_key *key, const struct ends *ends)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->unit = ends->unit;
+	key->peer = ends->peer;
+	if (!ends->peer)
+		key->remote = ends->id->remote;
+	key->rule = ends->judged->rule;
+	key->observed_rule = ends->judged->observed_rule;
+	key->port = ends->port;
+	key->protocol = IPPROTO_TCP;
+	key->direction = ends->direction;
+	key->action = ends->judged->action;
+	key->reason = ends->judged->reason;
+	key->flags = ends->judged->flags;
+	key->proved = !!ends->peer;
+}
+
+/* Counts a connection for the first time, with all that it has moved. */
+own_frame void account_first(const struct ends *ends, const struct numbers *n)
+{
+	struct ww_flow_counts more = {
+		.connections = 1,
+		.packets_in = n->segments_in,
+		.packets_out = n->segments_out,
+		.bytes_in = n->bytes_in,
+		.bytes_out = n->bytes_out ? n->bytes_out - 1 : 0, /* the SYN occupies one sequence number */
+		.latency_us = ends->direction == WW_OUT ? n->latency_us : 0,
+	};
 	struct ww_flow_key key;
 
-	more.bytes_in = n->bytes_in > flow->bytes_in ? n->bytes_in - flow->bytes_in : 0;
-	more.bytes_out = n->bytes_out > flow->bytes_out ? n->bytes_out - flow->bytes_out : 0;
-	more.packets_in = n->segments_in - flow->segments_in;
-	more.packets_out = n->segments_out - flow->segments_out;
+	aggregate_key_of(&key, ends);
+	aggregate(&key, &more);
+}
+
+/* Adds to the aggregate what a connection has moved since the last time. */
+own_frame void account_more(struct ww_flow *flow, const struct numbers *n)
+{
+	struct ww_flow_counts more = {
+		.packets_in = n->segments_in - flow->segments_in,
+		.packets_out = n->segments_out - flow->segments_out,
+		.bytes_in = n->bytes_in > flow->bytes_in ? n->bytes_in - flow->bytes_in : 0,
+		.bytes_out = n->bytes_out > flow->bytes_out ? n->bytes_out - flow->bytes_out : 0,
+	};
+	struct ww_flow_key key;
+	struct ends ends;
+
 	flow->bytes_in = n->bytes_in;
 	flow->bytes_out = n->bytes_out;
 	flow->segments_in = n->segments_in;
 	flow->segments_out = n->segments_out;
-	if (!flow->counted) {
-		flow->counted = 1;
-		more.connections = 1;
-		if (flow->direction == WW_OUT)
-			more.latency_us = n->latency_us;
-		if (more.bytes_out)
-			more.bytes_out--; /* the SYN occupies one sequence number */
-	}
-	aggregate_key_of(&key, flow);
+	ends_of_flow(&ends, flow);
+	aggregate_key_of(&key, &ends);
 	aggregate(&key, &more);
 }
 
-inline_always void flow_take_verdict(struct ww_flow *flow, const struct ww_verdict *verdict)
+inline_always void account(struct ww_flow *flow, const struct numbers *n)
 {
-	flow->action = verdict ? verdict->action : WW_REJECT;
-	flow->flags = verdict ? verdict->flags : 0;
-	flow->rule = verdict ? verdict->rule : 0;
-	flow->observed_rule = verdict ? verdict->observed_rule : 0;
+	struct ends ends;
+
+	if (flow->counted) {
+		account_more(flow, n);
+		return;
+	}
+	flow->counted = 1;
+	flow->bytes_in = n->bytes_in;
+	flow->bytes_out = n->bytes_out;
+	flow->segments_in = n->segments_in;
+	flow->segments_out = n->segments_out;
+	ends_of_flow(&ends, flow);
+	account_first(&ends, n);
+}
+
+inline_always void judgement_of(struct ww_judgement *judged, const struct ww_verdict *verdict, __u32 generation)
+{
+	judged->rule = verdict ? verdict->rule : 0;
+	judged->observed_rule = verdict ? verdict->observed_rule : 0;
+	judged->action = verdict ? verdict->action : WW_REJECT;
+	judged->flags = verdict ? verdict->flags : 0;
+	judged->reason = WW_REASON_POLICY;
+	judged->generation = generation;
 }
 
 /*
  * Asks the tables in force again about a live connection, after a new revision. Its two ends are who
  * they were when it was opened; whether they may still talk is what may have changed.
  */
-own_frame bool flow_judge(struct ww_flow *flow, __u32 generation)
+own_frame bool judge_again(const struct ends *ends, __u32 generation)
 {
 	__u32 bank = bank_of(generation), peer_class = WW_CLASS_NONE;
+	struct ww_judgement *judged = ends->judged;
 	struct ww_verdict *verdict = NULL;
 	struct ww_unit *unit;
+	struct ww_peer *peer;
 
-	if (flow->existing)
-		return true;
-	if (flow->generation == generation)
-		return flow->action == WW_ALLOW;
-	unit = unit_at(flow->place);
-	if (unit && unit->badge == flow->unit && unit->class[bank]) {
-		if (flow->peer && flow->peer == flow->unit) {
-			flow->generation = generation;
+	unit = unit_at(ends->place);
+	if (unit && unit->badge == ends->unit && unit->class[bank]) {
+		if (ends->peer && ends->peer == ends->unit) {
+			judged->generation = generation;
 			return true;
 		}
-		if (flow->peer) {
-			struct ww_peer *peer = bpf_map_lookup_elem(&peers, &flow->peer);
-
+		if (ends->peer) {
+			peer = bpf_map_lookup_elem(&peers, &ends->peer);
 			peer_class = peer ? peer->class[bank] : WW_CLASS_NONE;
 		} else {
-			peer_class = class_of_address(&flow->id.remote, bank);
+			peer_class = class_of_address(&ends->id->remote, bank);
 		}
 		if (peer_class)
-			verdict = verdict_of(bank, unit->class[bank], peer_class, flow->direction, IPPROTO_TCP,
-					     flow->port);
+			verdict = verdict_of(bank, unit->class[bank], peer_class, ends->direction, IPPROTO_TCP,
+					     ends->port);
 	}
-	flow_take_verdict(flow, verdict);
-	flow->generation = generation;
-	if (flow->action == WW_ALLOW)
+	judgement_of(judged, verdict, generation);
+	if (judged->action == WW_ALLOW)
 		return true;
-	flow->reason = WW_REASON_REVOKED;
+	judged->reason = WW_REASON_REVOKED;
 	return false;
+}
+
+inline_always bool still_allowed(const struct ends *ends)
+{
+	__u32 generation = generation_now();
+
+	if (ends->judged->generation == generation)
+		return ends->judged->action == WW_ALLOW;
+	return judge_again(ends, generation);
 }
 
 /* Whether every live connection has been judged by the tables in force. */

@@ -54,41 +54,49 @@ inline_always struct ww_verdict *server_verdict(const struct listener *at, __u32
 	return verdict_of(at->bank, at->unit->class[at->bank & 1], peer_class, WW_IN, IPPROTO_TCP, at->port);
 }
 
+/* The slot for a remote end, emptied of a young connection that another remote end left there. */
+inline_always struct ww_announced *server_slot(const struct segment *seg)
+{
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+
+	if (slot && is_open(&slot->judged) && !announced_is(slot, &seg->remote, seg->remote_port) &&
+	    !keep_announced(slot))
+		return NULL;
+	return slot;
+}
+
 /*
  * Enters the connection that this ACK completes, before the kernel makes its socket. Where it makes
  * none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very handshake only.
  */
-own_frame int server_open(const struct segment *seg, const struct listener *at, __u32 badge,
-			  const struct ww_verdict *verdict)
+inline_always int server_open(struct ww_announced *slot, const struct segment *seg, const struct listener *at,
+			      __u32 badge, const struct ww_verdict *verdict)
 {
-	struct ww_flow flow = {
-		.id.remote = seg->remote,
-		.id.remote_port = seg->remote_port,
-		.id.local_port = seg->local_port,
-		.id.cgroup = at->cgroup,
-		.generation = at->generation,
-		.unit = at->unit->badge,
-		.peer = badge,
-		.server_isn = seg->ack - 1,
-		.place = at->place,
-		.opened = coarse_now(),
-		.port = at->port,
-		.direction = WW_IN,
-	};
-
-	flow_take_verdict(&flow, verdict);
-	flow.action = WW_ALLOW;
-	return flow_open(&flow) ? WW_PASS : WW_DROP;
+	slot->id.remote = seg->remote;
+	slot->id.remote_port = seg->remote_port;
+	slot->id.local_port = seg->local_port;
+	slot->id.cgroup = at->cgroup;
+	slot->place = at->place;
+	slot->badge = badge;
+	slot->unit = at->unit->badge;
+	slot->server_isn = seg->ack - 1;
+	judgement_of(&slot->judged, verdict, at->generation);
+	slot->judged.action = WW_ALLOW;
+	return WW_PASS;
 }
 
 /* No identity: the address speaks, as an external network or as somewhere. */
 inline_always int server_without_identity(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
 	struct ww_verdict *verdict = server_verdict(at, class_of_address(&seg->remote, at->bank));
+	struct ww_announced *slot;
 
 	if (!verdict || verdict->action != WW_ALLOW)
 		return server_refuse(skb, seg, at, 0, verdict);
-	return (seg->flags & TCP_SYN) ? WW_PASS : server_open(seg, at, 0, verdict);
+	if (seg->flags & TCP_SYN)
+		return WW_PASS;
+	slot = server_slot(seg);
+	return slot ? server_open(slot, seg, at, 0, verdict) : WW_DROP;
 }
 
 /* The peer behind a badge, if the tables in force know it. */
@@ -105,15 +113,19 @@ inline_always struct ww_peer *server_peer(struct __sk_buff *skb, const struct se
 
 inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	struct ww_announced *slot = server_slot(seg);
 	struct ww_verdict *verdict;
 	struct syn_option option;
 	struct ww_peer *peer;
 	struct ww_keys *pair;
 	__u32 badge;
 
+	if (!slot)
+		return WW_DROP;
+	if (is_open(&slot->judged) && !keep_announced(slot)) /* the same remote end again, at another port */
+		return WW_DROP;
 	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION) {
-		if (slot && announced_is(slot, &seg->remote, seg->remote_port))
+		if (announced_is(slot, &seg->remote, seg->remote_port))
 			slot->badge = 0;
 		return server_without_identity(skb, seg, at);
 	}
@@ -131,10 +143,9 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 	pair = keys_of(peer->enforcer);
 	if (!pair || !pairwise_key(pair, state.epoch, option.epoch))
 		return server_drop(seg, at, badge, WW_REASON_KEY_MISSING);
-	if (!slot)
-		return WW_DROP;
-	slot->remote = seg->remote;
-	slot->remote_port = seg->remote_port;
+	slot->id.remote = seg->remote;
+	slot->id.remote_port = seg->remote_port;
+	slot->id.local_port = seg->local_port;
 	slot->client_isn = seg->seq;
 	slot->server_isn = 0;
 	slot->badge = badge;
@@ -162,7 +173,7 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 
 	if (!key)
 		return false;
-	if (slot && slot->server_isn == seg->ack - 1 && announced_is(slot, &seg->remote, seg->remote_port)) {
+	if (slot->server_isn == seg->ack - 1 && announced_is(slot, &seg->remote, seg->remote_port)) {
 		t.server_nonce = slot->server_nonce;
 		if (proof_of(key, WW_MESSAGE_ACK, &t) == proof)
 			return true;
@@ -174,22 +185,8 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 	return proof_of(key, WW_MESSAGE_ACK, &t) == proof;
 }
 
-/* Admits the proved peer if the tables, asked now, still do. */
-inline_always int server_admit(struct __sk_buff *skb, const struct segment *seg, const struct listener *at,
-			       __u32 badge, struct ww_peer *peer)
-{
-	struct ww_verdict *verdict = NULL;
-
-	if (badge != at->unit->badge) {
-		verdict = server_verdict(at, peer->class[at->bank & 1]);
-		if (!verdict || verdict->action != WW_ALLOW)
-			return server_refuse(skb, seg, at, badge, verdict);
-	}
-	return server_open(seg, at, badge, verdict);
-}
-
 /* Data of a connection whose ACK was proved but has no socket yet; its record says whose it is. */
-own_frame bool server_awaits(const struct segment *seg, const struct listener *at)
+own_frame bool server_awaits(const struct segment *seg, const struct listener *at, struct ww_announced *slot)
 {
 	struct ww_flow_id id = {
 		.remote = seg->remote,
@@ -197,26 +194,36 @@ own_frame bool server_awaits(const struct segment *seg, const struct listener *a
 		.local_port = seg->local_port,
 		.cgroup = at->cgroup,
 	};
-	struct ww_flow *flow = flow_find(&id);
+	struct ww_flow *flow;
+	struct ends ends;
 
-	return flow && flow->direction == WW_IN && flow->peer && flow->server_isn == seg->ack - 1 &&
-	       flow_judge(flow, at->generation);
+	if (is_open(&slot->judged) && same_flow(&slot->id, &id)) {
+		ends_of_announced(&ends, slot);
+		return slot->server_isn == seg->ack - 1 && still_allowed(&ends);
+	}
+	flow = flow_find(&id);
+	if (!flow || flow->direction != WW_IN || flow->server_isn != seg->ack - 1)
+		return false;
+	ends_of_flow(&ends, flow);
+	return still_allowed(&ends);
 }
 
 inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
 	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	struct ww_verdict *verdict = NULL;
 	struct ack_option option;
 	struct ww_peer *peer;
 	struct ww_keys *pair;
 	__u32 badge;
 
+	if (!slot)
+		return WW_DROP;
 	if (!load_option(skb, seg, &option, sizeof(option))) {
-		if (slot && slot->badge && announced_is(slot, &seg->remote, seg->remote_port)) {
-			if (server_awaits(seg, at))
-				return WW_PASS;
+		if (server_awaits(seg, at, slot))
+			return WW_PASS;
+		if (slot->badge && announced_is(slot, &seg->remote, seg->remote_port))
 			return server_drop(seg, at, slot->badge, WW_REASON_PROOF_MISSING);
-		}
 		return server_without_identity(skb, seg, at);
 	}
 	badge = bpf_ntohl(option.head.badge);
@@ -227,7 +234,13 @@ inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, c
 	if (!pair || !ack_proves(seg, at, &option, pair, slot))
 		return server_drop(seg, at, badge, WW_REASON_PROOF_WRONG);
 	count(WW_COUNT_PROVED);
-	return server_admit(skb, seg, at, badge, peer);
+	if (badge != at->unit->badge) {
+		verdict = server_verdict(at, peer->class[at->bank & 1]);
+		if (!verdict || verdict->action != WW_ALLOW)
+			return server_refuse(skb, seg, at, badge, verdict);
+	}
+	slot = server_slot(seg);
+	return slot ? server_open(slot, seg, at, badge, verdict) : WW_DROP;
 }
 
 own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)

@@ -18,7 +18,7 @@ class Limit(IntEnum):
     """enum ww_limit."""
 
     MAX_LEVELS = 16
-    CONNECTING = 65536
+    CONNECTING = 16384
     ANNOUNCED = 8192
     MAX_LIVE = 131072
     MAX_ENFORCERS = 8192
@@ -232,43 +232,6 @@ class Address(ctypes.Structure):
     ]
 
 
-class Announced(ctypes.Structure):
-    """struct ww_announced, 64 bytes."""
-
-    _fields_ = [
-        ("remote", Address),  # 0
-        ("remote_port", ctypes.c_uint16),  # 16
-        ("dialled", ctypes.c_uint16),  # 18
-        ("client_isn", ctypes.c_uint32),  # 20
-        ("server_isn", ctypes.c_uint32),  # 24
-        ("badge", ctypes.c_uint32),  # 28
-        ("unit", ctypes.c_uint32),  # 32
-        ("enforcer", ctypes.c_uint32),  # 36
-        ("epoch", ctypes.c_uint32),  # 40
-        ("pad", ctypes.c_uint32),  # 44
-        ("nonce", ctypes.c_uint64),  # 48
-        ("server_nonce", ctypes.c_uint64),  # 56
-    ]
-
-
-class Connecting(ctypes.Structure):
-    """struct ww_connecting, 56 bytes."""
-
-    _fields_ = [
-        ("cookie", ctypes.c_uint64),  # 0
-        ("isn", ctypes.c_uint32),  # 8
-        ("unit", ctypes.c_uint32),  # 12
-        ("peer", ctypes.c_uint32),  # 16
-        ("dialled", ctypes.c_uint16),  # 20
-        ("epoch", ctypes.c_uint8),  # 22
-        ("server_epoch", ctypes.c_uint8),  # 23
-        ("place", ctypes.c_uint64),  # 24
-        ("nonce", ctypes.c_uint64),  # 32
-        ("proof", ctypes.c_uint64),  # 40
-        ("bad_proofs", ctypes.c_uint64),  # 48
-    ]
-
-
 class FlowId(ctypes.Structure):
     """struct ww_flow_id, 32 bytes."""
 
@@ -281,36 +244,86 @@ class FlowId(ctypes.Structure):
     ]
 
 
-class Flow(ctypes.Structure):
-    """struct ww_flow, 136 bytes."""
+class Judgement(ctypes.Structure):
+    """struct ww_judgement, 16 bytes."""
+
+    _fields_ = [
+        ("generation", ctypes.c_uint32),  # 0
+        ("rule", ctypes.c_uint32),  # 4
+        ("observed_rule", ctypes.c_uint32),  # 8
+        ("action", ctypes.c_uint8),  # 12
+        ("flags", ctypes.c_uint8),  # 13
+        ("reason", ctypes.c_uint8),  # 14
+        ("pad", ctypes.c_uint8),  # 15
+    ]
+
+
+class Announced(ctypes.Structure):
+    """struct ww_announced, 104 bytes."""
 
     _fields_ = [
         ("id", FlowId),  # 0
-        ("generation", ctypes.c_uint32),  # 32
-        ("unit", ctypes.c_uint32),  # 36
-        ("peer", ctypes.c_uint32),  # 40
-        ("rule", ctypes.c_uint32),  # 44
-        ("observed_rule", ctypes.c_uint32),  # 48
-        ("server_isn", ctypes.c_uint32),  # 52
+        ("judged", Judgement),  # 32
+        ("nonce", ctypes.c_uint64),  # 48
+        ("server_nonce", ctypes.c_uint64),  # 56
+        ("place", ctypes.c_uint64),  # 64
+        ("client_isn", ctypes.c_uint32),  # 72
+        ("server_isn", ctypes.c_uint32),  # 76
+        ("badge", ctypes.c_uint32),  # 80
+        ("unit", ctypes.c_uint32),  # 84
+        ("enforcer", ctypes.c_uint32),  # 88
+        ("dialled", ctypes.c_uint16),  # 92
+        ("epoch", ctypes.c_uint8),  # 94
+        ("pad", ctypes.c_uint8 * 9),  # 95
+    ]
+
+
+class Connecting(ctypes.Structure):
+    """struct ww_connecting, 112 bytes."""
+
+    _fields_ = [
+        ("cookie", ctypes.c_uint64),  # 0
+        ("id", FlowId),  # 8
+        ("judged", Judgement),  # 40
         ("place", ctypes.c_uint64),  # 56
         ("nonce", ctypes.c_uint64),  # 64
         ("proof", ctypes.c_uint64),  # 72
-        ("opened", ctypes.c_uint64),  # 80
-        ("bytes_in", ctypes.c_uint64),  # 88
-        ("bytes_out", ctypes.c_uint64),  # 96
-        ("segments_in", ctypes.c_uint32),  # 104
-        ("segments_out", ctypes.c_uint32),  # 108
-        ("tally", ctypes.c_uint32),  # 112
-        ("port", ctypes.c_uint16),  # 116
-        ("direction", ctypes.c_uint8),  # 118
-        ("action", ctypes.c_uint8),  # 119
-        ("flags", ctypes.c_uint8),  # 120
-        ("reason", ctypes.c_uint8),  # 121
-        ("epoch", ctypes.c_uint8),  # 122
-        ("server_epoch", ctypes.c_uint8),  # 123
-        ("counted", ctypes.c_uint8),  # 124
-        ("existing", ctypes.c_uint8),  # 125
-        ("pad", ctypes.c_uint8 * 6),  # 126
+        ("isn", ctypes.c_uint32),  # 80
+        ("unit", ctypes.c_uint32),  # 84
+        ("peer", ctypes.c_uint32),  # 88
+        ("dialled", ctypes.c_uint16),  # 92
+        ("epoch", ctypes.c_uint8),  # 94
+        ("server_epoch", ctypes.c_uint8),  # 95
+        ("bad_proofs", ctypes.c_uint8),  # 96
+        ("pad", ctypes.c_uint8 * 15),  # 97
+    ]
+
+
+class Flow(ctypes.Structure):
+    """struct ww_flow, 128 bytes."""
+
+    _fields_ = [
+        ("id", FlowId),  # 0
+        ("judged", Judgement),  # 32
+        ("place", ctypes.c_uint64),  # 48
+        ("nonce", ctypes.c_uint64),  # 56
+        ("proof", ctypes.c_uint64),  # 64
+        ("opened", ctypes.c_uint64),  # 72
+        ("bytes_in", ctypes.c_uint64),  # 80
+        ("bytes_out", ctypes.c_uint64),  # 88
+        ("segments_in", ctypes.c_uint32),  # 96
+        ("segments_out", ctypes.c_uint32),  # 100
+        ("unit", ctypes.c_uint32),  # 104
+        ("peer", ctypes.c_uint32),  # 108
+        ("server_isn", ctypes.c_uint32),  # 112
+        ("tally", ctypes.c_uint32),  # 116
+        ("port", ctypes.c_uint16),  # 120
+        ("direction", ctypes.c_uint8),  # 122
+        ("epoch", ctypes.c_uint8),  # 123
+        ("server_epoch", ctypes.c_uint8),  # 124
+        ("counted", ctypes.c_uint8),  # 125
+        ("existing", ctypes.c_uint8),  # 126
+        ("pad", ctypes.c_uint8),  # 127
     ]
 
 

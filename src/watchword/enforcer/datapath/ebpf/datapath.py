@@ -207,7 +207,7 @@ class EbpfDatapath:
         self._state.generation = generation
         self._state.levels = levels
         self._tables = tables
-        self._cut_refused()
+        self._look_at_sockets()
 
     def _begin(self) -> None:
         """Attach for the first time. Connections that stand now are older than the Enforcer: kept."""
