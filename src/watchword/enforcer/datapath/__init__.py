@@ -1,0 +1,1 @@
+"""Kernel datapaths, each behind the contract in base.py."""

@@ -52,7 +52,7 @@ class Attachments:
             return
         try:
             self._update(name, self._programs[_program_for(device)])
-        except libbpf.KernelRefused as error:
+        except libbpf.KernelError as error:
             if error.errno not in (_ENODEV, _ENOLINK):
                 raise
             (self._pins / name).unlink()  # the device went and another has its number: attached below
@@ -62,7 +62,7 @@ class Attachments:
     def _update(self, name: str, program: int) -> None:
         link = libbpf.pinned(str(self._pins / name))
         if link is None:
-            raise libbpf.KernelRefused(f"find the pinned link {name}", 2)
+            raise libbpf.KernelError(f"find the pinned link {name}", 2)
         try:
             libbpf.link_update(f"replace {name}", link, program)
         finally:
@@ -82,7 +82,7 @@ class Attachments:
         program = self._programs[_program_for(device)]
         try:
             link = libbpf.link_create(f"attach to {device}", program, index, libbpf.TCX_EGRESS)
-        except libbpf.KernelRefused as error:
+        except libbpf.KernelError as error:
             if error.errno == _ENODEV:  # gone again
                 return
             raise

@@ -62,7 +62,7 @@ class Banks:
         enforcers: Numbers,
     ) -> None:
         self._units_map, self._peers_map, self._verdicts_map = units, peers, verdicts
-        self._prefix_maps = {4: prefixes4, 6: prefixes6}
+        self._prefix_maps: dict[int, Map[Any, PrefixClass]] = {4: prefixes4, 6: prefixes6}
         self._rules, self._enforcers = rules, enforcers
         self._segments_memory = mmap.mmap(segments, 4 * ctypes.sizeof(Segments))
         self._units = {k.value: _Shared(v.badge, list(getattr(v, "class"))) for k, v in units.items_batched()}

@@ -102,7 +102,7 @@ class EbpfDatapath:
     def _load(self, path: Path) -> BpfObject:
         try:
             return BpfObject(path, self._pins)
-        except libbpf.KernelRefused as error:
+        except libbpf.KernelError as error:
             if error.log:
                 raise FeatureMissing(f"what {path.stem} needs", f"use a kernel from 5.12 on ({error})") from error
             raise
@@ -234,7 +234,7 @@ class EbpfDatapath:
 
     def _raw_flows(self) -> list[tuple[layout.FlowKey, layout.FlowCounts]]:
         self._look_at_sockets()
-        return [(key, samples.summed(per_cpu)) for key, per_cpu in self._flows.items_batched()]  # type: ignore[arg-type]
+        return [(key, samples.summed(per_cpu)) for key, per_cpu in self._flows.items_batched()]
 
     def _look_at_sockets(self) -> None:
         """Move live connections' numbers into the aggregate; forget records that lost their socket."""
@@ -275,7 +275,7 @@ class EbpfDatapath:
         found = {}
         for number, name in names.items():
             per_cpu = self._counters.get(ctypes.c_uint32(number))
-            found[name.lower().replace("_", "-")] = sum(per_cpu or ())  # type: ignore[arg-type]
+            found[name.lower().replace("_", "-")] = sum(per_cpu or ())
         return found
 
     def watch(self, handler: Callable[[Event], None]) -> int:
@@ -285,14 +285,14 @@ class EbpfDatapath:
         lib = libbpf.library()
         self._ring = lib.ring_buffer__new(self._fds["events"], self._callback, None, None)
         if not self._ring:
-            raise libbpf.KernelRefused("open the event ring", ctypes.get_errno())
+            raise libbpf.KernelError("open the event ring", ctypes.get_errno())
         return int(lib.ring_buffer__epoll_fd(self._ring))
 
     def poll(self) -> None:
         """Deliver what waits, and say how many events found no room."""
         self._refusals_left = _REFUSALS_PER_POLL
         libbpf.checked("read events", libbpf.library().ring_buffer__consume(self._ring))
-        lost = sum(self._counters.get(ctypes.c_uint32(Counter.EVENT_LOST)) or ())  # type: ignore[arg-type]
+        lost = sum(self._counters.get(ctypes.c_uint32(Counter.EVENT_LOST)) or ())
         if lost > self._lost and self._handler:
             self._handler(EventsLost(lost - self._lost))
         self._lost = lost

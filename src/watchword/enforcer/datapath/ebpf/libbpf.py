@@ -1,6 +1,6 @@
 """A thin binding of libbpf 1.x: the calls this datapath makes, nothing else.
 
-Functions raise :class:`KernelRefused` with the errno kept. Nothing here knows what the programs mean.
+Functions raise :class:`KernelError` with the errno kept. Nothing here knows what the programs mean.
 The library is opened when first used, so that importing this module needs no libbpf.
 """
 
@@ -25,7 +25,7 @@ ANY = 0
 NOEXIST = 1
 
 
-class KernelRefused(DatapathError):
+class KernelError(DatapathError):
     """A libbpf call failed; ``errno`` says how, ``log`` what the verifier printed, if it did."""
 
     def __init__(self, what: str, errno: int, log: str = "") -> None:
@@ -129,7 +129,7 @@ def checked(what: str, result: int) -> int:
     """``result``, unless it is negative: then the errno it stands for is raised."""
     if result >= 0:
         return result
-    raise KernelRefused(what, ctypes.get_errno() or -result)
+    raise KernelError(what, ctypes.get_errno() or -result)
 
 
 def pin(fd: int, path: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from watchword.enforcer.datapath.ebpf import libbpf
-from watchword.enforcer.datapath.ebpf.libbpf import KernelRefused, checked, library
+from watchword.enforcer.datapath.ebpf.libbpf import KernelError, checked, library
 
 _LOG_SIZE = 1 << 20
 _BATCH = 4096
@@ -30,7 +30,7 @@ class BpfObject:
         options.kernel_log_size = _LOG_SIZE
         self._handle = library().bpf_object__open_file(os.fsencode(path), ctypes.byref(options))
         if not self._handle:
-            raise KernelRefused(f"open {path.name}", ctypes.get_errno())
+            raise KernelError(f"open {path.name}", ctypes.get_errno())
         try:
             self._load(path, pins)
         except BaseException:
@@ -45,9 +45,7 @@ class BpfObject:
             if not name.startswith("."):
                 checked(f"pin {name}", lib.bpf_map__set_pin_path(handle, os.fsencode(pins / name)))
         if lib.bpf_object__load(self._handle) < 0:
-            raise KernelRefused(
-                f"load {path.name}", ctypes.get_errno(), self._log.value.decode(errors="replace")[-4000:]
-            )
+            raise KernelError(f"load {path.name}", ctypes.get_errno(), self._log.value.decode(errors="replace")[-4000:])
         self.maps = {_map_name(handle): lib.bpf_map__fd(handle) for handle in handles}
         self.programs = {
             lib.bpf_program__name(handle).decode(): lib.bpf_program__fd(handle)
@@ -91,7 +89,7 @@ class Map(Generic[K, V]):
             return value
         if ctypes.get_errno() == _ENOENT:
             return None
-        raise KernelRefused("map look-up", ctypes.get_errno())
+        raise KernelError("map look-up", ctypes.get_errno())
 
     def put(self, key: K, value: V) -> None:
         """Set one entry."""
@@ -104,7 +102,7 @@ class Map(Generic[K, V]):
     def remove(self, key: K) -> None:
         """Remove one entry if it is there."""
         if library().bpf_map_delete_elem(self.fd, ctypes.byref(key)) < 0 and ctypes.get_errno() != _ENOENT:
-            raise KernelRefused("map removal", ctypes.get_errno())
+            raise KernelError("map removal", ctypes.get_errno())
 
     def put_all(self, entries: Iterable[tuple[K, V]]) -> None:
         """Set many entries with few system calls."""
@@ -152,7 +150,7 @@ class Map(Generic[K, V]):
             )
             errno = ctypes.get_errno() if result < 0 else 0
             if errno not in (0, _ENOENT):
-                raise KernelRefused("map batch look-up", errno)
+                raise KernelError("map batch look-up", errno)
             for index in range(number.value):  # not keys[index]: that is a number of Python if the key is a simple type
                 key = self.key.from_buffer_copy(keys, index * ctypes.sizeof(self.key))
                 value = self.value.from_buffer_copy(values, index * ctypes.sizeof(self.value))
@@ -165,7 +163,9 @@ class Map(Generic[K, V]):
 def _batches(
     key: type[K], value: type[V], entries: Iterable[tuple[K, V]]
 ) -> Iterator[tuple[ctypes.Array[K], ctypes.Array[V], int]]:
-    keys, values, count = (key * _BATCH)(), (value * _BATCH)(), 0
+    keys: ctypes.Array[K] = (key * _BATCH)()  # type: ignore[assignment]  # mypy solves the bound, not K
+    values: ctypes.Array[V] = (value * _BATCH)()  # type: ignore[assignment]
+    count = 0
     for each_key, each_value in entries:
         keys[count], values[count] = each_key, each_value
         count += 1

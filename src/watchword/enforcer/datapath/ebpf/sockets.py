@@ -63,7 +63,7 @@ class SocketReaper:
             _, _, _, sequence, _ = struct.unpack_from("=IHHII", message)
             if sequence != self._sequence:
                 continue
-            errno = -struct.unpack_from("=i", message, 16)[0]
+            errno: int = -struct.unpack_from("=i", message, 16)[0]
             if errno in (0, _ENOENT):
                 return errno == 0
             if errno == _EOPNOTSUPP:
@@ -122,7 +122,7 @@ class RefusalSender:
 
 
 def _checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
