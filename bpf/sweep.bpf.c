@@ -2,9 +2,9 @@
 /*
  * sweep, two iterators run by the agent, one after the other. tally goes over the sockets of a network
  * namespace: it moves young connections to the table of live ones, moves what they have carried into
- * the aggregate, and marks the records that have a socket. judge goes over that table: after a new
- * revision it writes out the connections that may not live, one struct ww_event each, for the agent
- * to reset.
+ * the aggregate, and marks the records that have a socket; after a new revision it writes out the
+ * sockets whose connection may not live, one struct ww_event each, for the agent to reset. judge goes
+ * over that table afterwards: it writes out what is refused and still there, one struct ww_event each.
  */
 #define WW_ITERATOR
 #include "lib/handshake.h"
@@ -29,11 +29,13 @@ typedef struct {
 struct sock_common {
 	atomic64_t skc_cookie;
 	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
 	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
 	unsigned char skc_state;
 	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
 } __attribute__((preserve_access_index));
 
 struct sock {
@@ -95,9 +97,6 @@ int judge(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	event.kind = WW_EVENT_ABORT;
 	event.badge = flow->unit;
-	event.remote = flow->id.remote;
-	event.remote_port = flow->id.remote_port;
-	event.local_port = flow->id.local_port;
 	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 	return 0;
 }
@@ -142,6 +141,24 @@ inline_always struct ww_flow *flow_of_socket(const struct ww_flow_id *id, __u64 
 	return flow_find(id);
 }
 
+/* For the agent, which resets the socket: its own address is in no record, only here. */
+inline_always void report_refused(struct seq_file *seq, const struct ww_flow *flow, struct sock *sk)
+{
+	struct ww_event event = {
+		.kind = WW_EVENT_ABORT,
+		.badge = flow->unit,
+		.remote = flow->id.remote,
+		.remote_port = flow->id.remote_port,
+		.local_port = flow->id.local_port,
+	};
+
+	if (sk->__sk_common.skc_family == WW_AF_INET)
+		address_v4(&event.local, sk->__sk_common.skc_rcv_saddr);
+	else
+		bpf_core_read(&event.local, sizeof(event.local), &sk->__sk_common.skc_v6_rcv_saddr);
+	bpf_seq_write(seq, &event, sizeof(event));
+}
+
 SEC("iter/tcp")
 int tally(struct bpf_iter__tcp *ctx)
 {
@@ -150,6 +167,7 @@ int tally(struct bpf_iter__tcp *ctx)
 	struct tcp_sock *tcp;
 	struct ww_flow_id id;
 	struct ww_flow *flow;
+	struct ends ends;
 	__u8 now;
 
 	if (!common)
@@ -175,6 +193,11 @@ int tally(struct bpf_iter__tcp *ctx)
 	if (!flow->existing && (!flow->counted || numbers.segments_in != flow->segments_in ||
 				numbers.segments_out != flow->segments_out))
 		account(flow, &numbers);
+	if (flow->existing)
+		return 0;
+	ends_of_flow(&ends, flow);
+	if (!still_allowed(&ends))
+		report_refused(ctx->meta->seq, flow, (struct sock *)tcp);
 	return 0;
 }
 

@@ -217,15 +217,6 @@ class EbpfDatapath:
         libbpf.iterate(self._tally)
         self._state.adopting = 0
 
-    def _cut_refused(self) -> None:
-        """Reset what the tables in force refuse, then let packets pass without looking records up."""
-        generation = self._state.generation
-        cut = True
-        for raw in _chunks(libbpf.iterate(self._judge), ctypes.sizeof(KernelEvent)):
-            cut = self._reaper.destroy(_connection(KernelEvent.from_buffer_copy(raw))) and cut
-        if cut:
-            self._state.swept = generation
-
     def revision(self) -> int:
         """The revision in force, also one that an earlier agent applied."""
         return int(self._state.revision) if self._state.generation else 0
@@ -237,10 +228,17 @@ class EbpfDatapath:
         return [(key, samples.summed(per_cpu)) for key, per_cpu in self._flows.items_batched()]
 
     def _look_at_sockets(self) -> None:
-        """Move live connections' numbers into the aggregate; forget records that lost their socket."""
+        """Move live connections' numbers into the aggregate; forget records that lost their socket.
+
+        Resets what the tables in force refuse. When nothing refused is left, packets pass without looking
+        records up.
+        """
+        generation = self._state.generation
         self._state.tally += 1
-        libbpf.iterate(self._tally)
-        self._cut_refused()
+        for raw in _chunks(libbpf.iterate(self._tally), ctypes.sizeof(KernelEvent)):
+            self._reaper.destroy(_connection(KernelEvent.from_buffer_copy(raw)))
+        if not libbpf.iterate(self._judge):
+            self._state.swept = generation
 
     def flows(self) -> list[FlowSample]:
         """All aggregates; those reported and idle for an hour are dropped after."""
