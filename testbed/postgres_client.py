@@ -45,6 +45,10 @@ class PostgresConnection:
         )
         return self._until_ready()
 
+    def fileno(self) -> int:
+        """The socket's descriptor, to wait for: it gets readable when the connection has ended."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close without a word to the server."""
         self._buffer.close()
