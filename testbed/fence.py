@@ -11,11 +11,10 @@ the host, as it does in production; calls reach it over a Unix socket.
 from __future__ import annotations
 
 import contextlib
-import select
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Connection, Listener, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,12 +50,15 @@ class Fence:
             str(self.host.make_pins()),
         ]
         self._process = self.host.start(command, cgroup="agent")
-        deadline = time.monotonic() + 20
-        while not address.exists():
-            if not self._process.running or time.monotonic() > deadline:
-                raise RuntimeError(f"no datapath on {self.host.name}:\n{self._process.output}")
-            time.sleep(0.01)
-        self._connection = Client(str(address), "AF_UNIX", authkey=_AUTH)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self._connection = Client(str(address), "AF_UNIX", authkey=_AUTH)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if not self._process.running() or time.monotonic() > deadline:
+                    raise RuntimeError(f"no datapath on {self.host.name}:\n{self._process.output()}") from None
+                time.sleep(0.01)
         self.call("install")
 
     def call(self, method: str, *arguments: object) -> Any:
@@ -152,7 +154,7 @@ def _serve(address: str, cgroup_root: str, pins: str) -> None:
     with Listener(address, "AF_UNIX", authkey=_AUTH) as listener, listener.accept() as connection:
         ring: int | None = None
         while True:
-            ready, _, _ = select.select([connection, *([ring] if ring is not None else [])], [], [])
+            ready = wait([connection] if ring is None else [connection, ring])
             if ring in ready:
                 datapath.poll()
             if connection not in ready:
