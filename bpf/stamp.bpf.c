@@ -174,7 +174,11 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 	return TC_ACT_UNSPEC;
 }
 
-inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
+/*
+ * A SYN-ACK whose SYN is not in its slot any more cannot say who it is, and one that says nothing would
+ * be taken for a server without identity. It does not leave; the client asks again.
+ */
+inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
 {
 	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
 	struct synack_option option;
@@ -182,15 +186,21 @@ inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct se
 	const __u64 *key;
 	struct ww_keys *pair;
 
-	if (!slot || !announced_is(slot, &seg->remote, seg->remote_port) || slot->client_isn != seg->ack - 1 || !slot->badge)
-		return;
+	if (!slot || !announced_is(slot, &seg->remote, seg->remote_port) || slot->client_isn != seg->ack - 1) {
+		if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
+			return TC_ACT_UNSPEC;
+		count(WW_COUNT_SYNACK_UNKNOWN);
+		return TC_ACT_SHOT;
+	}
+	if (!slot->badge)
+		return TC_ACT_UNSPEC;
 	if (seg->payload || seg->header > 60 - WW_SYNACK_OPTION) {
 		count(WW_COUNT_STAMP_NO_ROOM);
-		return;
+		return TC_ACT_UNSPEC;
 	}
 	pair = keys_of(slot->enforcer);
 	if (!pair)
-		return;
+		return TC_ACT_SHOT;
 	t.client = slot->badge;
 	t.server = slot->unit;
 	t.client_epoch = slot->epoch;
@@ -201,13 +211,14 @@ inline_always void stamp_synack(struct __sk_buff *skb, __u32 at, const struct se
 				      state.epoch);
 	key = pairwise_key(pair, t.server_epoch, t.client_epoch);
 	if (!key)
-		return;
+		return TC_ACT_SHOT;
 	slot->server_isn = seg->seq;
 	slot->server_nonce = t.server_nonce;
 	head_of(&option.head, sizeof(option), t.server);
 	store_be48(option.nonce, t.server_nonce);
 	store_be48(option.proof, proof_of(key, WW_MESSAGE_SYNACK, &t) & WW_PROOF_MASK);
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_SYNACK : WW_COUNT_STAMP_FAILED);
+	return TC_ACT_UNSPEC;
 }
 
 /*
@@ -271,8 +282,7 @@ own_frame int stamp_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 	case TCP_SYN:
 		return stamp_syn(skb, sk, at, &seg);
 	case TCP_SYN | TCP_ACK:
-		stamp_synack(skb, at, &seg);
-		break;
+		return stamp_synack(skb, at, &seg);
 	case TCP_ACK:
 		if (!seg.payload)
 			stamp_ack(skb, sk, at, &seg);

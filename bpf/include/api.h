@@ -21,7 +21,7 @@ enum ww_option {
 enum ww_limit {
 	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
 	WW_CONNECTING = 16384,	/* slots for SYNs sent; power of two */
-	WW_ANNOUNCED = 8192,	/* slots for SYNs received; power of two */
+	WW_ANNOUNCED = 16384,	/* slots for SYNs received; power of two */
 	WW_MAX_LIVE = 131072,	/* connections older than a second; more are refused, none is evicted */
 	WW_MAX_ENFORCERS = 8192,	/* peer Enforcers with keys at once */
 	WW_MAX_PEERS = 65536,	/* badges known at once */
@@ -81,7 +81,8 @@ enum ww_counter {
 	WW_COUNT_FLOW_LOST = 38,	/* observations for which the flow table had no room */
 	WW_COUNT_EVENT_LOST = 39,	/* events for which the ring had no room */
 	WW_COUNT_EXISTING = 40,		/* connections older than the Enforcer, kept */
-	WW_COUNT_MAX = 41,
+	WW_COUNT_SYNACK_UNKNOWN = 41,	/* SYN-ACK held back: its SYN is not known any more */
+	WW_COUNT_MAX = 42,
 };
 
 /*

@@ -111,6 +111,19 @@ inline_always struct ww_peer *server_peer(struct __sk_buff *skb, const struct se
 	return NULL;
 }
 
+/* What the SYN-ACK has to know of the SYN; without a badge, that it needs none. */
+inline_always void server_note(struct ww_announced *slot, const struct segment *seg, const struct listener *at,
+			       __u32 badge)
+{
+	slot->id.remote = seg->remote;
+	slot->id.remote_port = seg->remote_port;
+	slot->id.local_port = seg->local_port;
+	slot->client_isn = seg->seq;
+	slot->server_isn = 0;
+	slot->badge = badge;
+	slot->unit = at->unit->badge;
+}
+
 inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
 	struct ww_announced *slot = server_slot(seg);
@@ -125,9 +138,10 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 	if (is_open(&slot->judged) && !keep_announced(slot)) /* the same remote end again, at another port */
 		return WW_DROP;
 	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION) {
-		if (announced_is(slot, &seg->remote, seg->remote_port))
-			slot->badge = 0;
-		return server_without_identity(skb, seg, at);
+		if (!server_without_identity(skb, seg, at))
+			return WW_DROP;
+		server_note(slot, seg, at, 0);
+		return WW_PASS;
 	}
 	badge = bpf_ntohl(option.head.badge);
 	if (seg->payload)
@@ -143,13 +157,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 	pair = keys_of(peer->enforcer);
 	if (!pair || !pairwise_key(pair, state.epoch, option.epoch))
 		return server_drop(seg, at, badge, WW_REASON_KEY_MISSING);
-	slot->id.remote = seg->remote;
-	slot->id.remote_port = seg->remote_port;
-	slot->id.local_port = seg->local_port;
-	slot->client_isn = seg->seq;
-	slot->server_isn = 0;
-	slot->badge = badge;
-	slot->unit = at->unit->badge;
+	server_note(slot, seg, at, badge);
 	slot->enforcer = peer->enforcer;
 	slot->dialled = bpf_ntohs(option.dialled);
 	slot->epoch = option.epoch;

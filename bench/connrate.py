@@ -1,0 +1,67 @@
+"""New connections a second, and the latency of connect(), policed against the bare kernel.
+
+Short connections (request, response, close; eight packets each), several in flight, as fast as two
+cores carry them. The last line of the output is JSON.
+"""
+
+from __future__ import annotations
+
+from bench.fenced import PORT, PORTS, FencedPair
+from bench.pairs import Pairs, closing_line, run_pairs
+
+_PAIRS = 5
+_SECONDS = 5
+_LATENCY_PAIRS = 7
+_LATENCY_SECONDS = 1
+
+
+def main() -> None:
+    """Measure and print."""
+    with FencedPair() as pair:
+        pair.serve("serve", "--port", str(PORT), "--ports", str(PORTS))
+        pair.load("connect", *_target(pair, 4), "--seconds", "1", "--inflight", "16")  # warm caches and neighbours
+        rates = {version: _rate(pair, version) for version in (4, 6)}
+        latency = _latency(pair)
+    for version, pairs in rates.items():
+        print(pairs.table(f"new connections, IPv{version}", "per second"), end="\n\n")
+    print(latency.table("connect(), median of one connection at a time, IPv4", "µs", 1))
+    print(f"added: {latency.difference:.1f} µs", end="\n\n")
+    print(
+        closing_line(
+            "connrate",
+            {
+                "ratio_v4": rates[4].ratio,
+                "ratio_v6": rates[6].ratio,
+                "added_latency_us": latency.difference,
+                "pairs": _PAIRS,
+            },
+        )
+    )
+
+
+def _target(pair: FencedPair, version: int) -> list[str]:
+    return ["--address", pair.server.address(version), "--port", str(PORT), "--ports", str(PORTS)]
+
+
+def _rate(pair: FencedPair, version: int) -> Pairs:
+    def measure() -> float:
+        report = pair.load(
+            "connect", *_target(pair, version), "--seconds", str(_SECONDS), "--inflight", "16", "--processes", "2"
+        )
+        return float(report["per_second"])
+
+    bare, policed = pair.in_turn(measure)
+    return run_pairs(_PAIRS, ("bare", bare), ("policed", policed), progress=print)
+
+
+def _latency(pair: FencedPair) -> Pairs:
+    def measure() -> float:
+        report = pair.load("connect", *_target(pair, 4), "--seconds", str(_LATENCY_SECONDS), "--inflight", "1")
+        return float(report["connect_us"]["p50"])
+
+    bare, policed = pair.in_turn(measure)
+    return run_pairs(_LATENCY_PAIRS, ("bare", bare), ("policed", policed), progress=print)
+
+
+if __name__ == "__main__":
+    main()

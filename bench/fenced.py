@@ -1,0 +1,122 @@
+"""Two hosts on one link that the benchmarks fence and unfence in turn: the same machine, bare and policed.
+
+Policed means what a customer would have: a world of two Enforcers, a client and a server in units of
+their own, rulesets at both ends that allow exactly the measured ports, everything else rejected,
+compiled by the policy engine; mutual proof on every connection. Bare means that nothing of Watchword
+is in the kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from testbed import Host, Testbed
+from testbed.fence import Fence
+from watchword.enforcer.datapath.base import PeerKeys, Placement
+from watchword.model.ports import parse as parse_ports
+from watchword.policy.compile import compile as compile_tables
+from watchword.policy.render import render
+from watchword.policy.world import Namespace, Rule, Ruleset, Unit, World
+from watchword.wire.policy import EnforcerEntry
+
+LOADGEN = Path(__file__).parent / "loadgen" / "build" / "loadgen"
+PORT, PORTS = 8000, 8
+STREAM_PORT = 9000
+
+_KEY = bytes(range(16))
+_BADGES = {"client": 0x10000001, "server": 0x20000002}
+
+
+def build_loadgen() -> None:
+    """Compile the load generator if it is not."""
+    subprocess.run(["make", "-s", "-C", str(LOADGEN.parents[1])], check=True)
+
+
+def world() -> World:
+    """Client and server may meet on the measured ports; the root namespace rejects all else."""
+    ports = parse_ports([f"tcp/{PORT}:{PORT + PORTS - 1}", f"tcp/{STREAM_PORT}"], "protocolPorts")
+    tags = {name: frozenset({f"app={name}"}) for name in _BADGES}
+    return World(
+        revision=1,
+        namespaces={"/": Namespace("/", "Reject", "Reject")},
+        units={
+            name: Unit(name, name, name, "/", f"enforcer-{name}", badge, tags[name]) for name, badge in _BADGES.items()
+        },
+        networks={},
+        rulesets={
+            "out": Ruleset(
+                "out", "client to server", "/", (("app=client",),), (), (_rule("to server", "app=server", ports),)
+            ),
+            "in": Ruleset(
+                "in", "server from client", "/", (("app=server",),), (_rule("from client", "app=client", ports),)
+            ),
+        },
+        enforcers={f"enforcer-{name}": EnforcerEntry(b"", ()) for name in _BADGES},
+    )
+
+
+def _rule(name: str, tag: str, ports: Any) -> Rule:
+    return Rule(name, "Allow", ((tag,),), ports)
+
+
+class FencedPair:
+    """``client`` and ``server`` on one link, bare until :meth:`policed`."""
+
+    def __init__(self, mtu: int = 1500) -> None:
+        build_loadgen()
+        self._bed = Testbed("bench")
+        self._mtu = mtu
+
+    def __enter__(self) -> FencedPair:
+        """Make the hosts."""
+        self._bed.__enter__()
+        self.client, self.server = self._bed.host("client"), self._bed.host("server")
+        self._bed.direct(self.client, self.server, mtu=self._mtu)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove them."""
+        self._bed.__exit__(kind, error, trace)
+
+    @contextmanager
+    def policed(self) -> Iterator[None]:
+        """Both hosts enforce for as long as the context lasts."""
+        with Fence(self.client) as near, Fence(self.server) as far:
+            for fence, name, host in ((near, "client", self.client), (far, "server", self.server)):
+                self._load(fence, name, host)
+            yield
+
+    def _load(self, fence: Fence, name: str, host: Host) -> None:
+        peer = "server" if name == "client" else "client"
+        fence.call("place", [Placement(name, str(host.subgroup("unit")))])
+        fence.call("set_keys", [1], [PeerKeys(f"enforcer-{each}", {(1, 1): _KEY}) for each in (name, peer)])
+        fence.call("apply", compile_tables(render(world(), f"enforcer-{name}")))
+
+    def serve(self, *arguments: str) -> None:
+        """Start a server of the load generator in its unit; listeners outlive all fencing."""
+        self.server.start([str(LOADGEN), *arguments], cgroup="unit")
+
+    def load(self, *arguments: str, timeout: float = 60.0) -> dict[str, Any]:
+        """Run the load generator's client in its unit to its end; its report. Any failure is an error."""
+        output = self.client.run([str(LOADGEN), *arguments], cgroup="unit", timeout=timeout).stdout
+        report: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+        if report.get("failures"):
+            raise RuntimeError(f"connections failed during a measurement: {report['failures']}")
+        return report
+
+    def in_turn(self, measure: Callable[[], float]) -> tuple[Callable[[], float], Callable[[], float]]:
+        """The same measurement bare and policed."""
+
+        def policed() -> float:
+            with self.policed():
+                return measure()
+
+        return measure, policed
