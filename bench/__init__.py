@@ -1,0 +1,1 @@
+"""Benchmarks: what Watchword costs, measured against the same machine without it."""

@@ -1,0 +1,1 @@
+"""The contract between Console and Enforcer: policy documents and messages. Pure."""

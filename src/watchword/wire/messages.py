@@ -42,7 +42,7 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 # --- Console to Enforcer ---------------------------------------------------------------------
 
 
-class Challenge(_Message, tag="challenge"):
+class Challenge(_Message, frozen=True, tag="challenge"):
     """First frame of a session."""
 
     protocol: int
@@ -50,7 +50,7 @@ class Challenge(_Message, tag="challenge"):
     nonce: bytes  # 32 random bytes
 
 
-class Welcome(_Message, tag="welcome"):
+class Welcome(_Message, frozen=True, tag="welcome"):
     """The Enforcer is who it says; how it is to behave."""
 
     enforcer: str
@@ -60,40 +60,40 @@ class Welcome(_Message, tag="welcome"):
     offline_max_age: float = 0.0  # seconds the last revision holds without a Console; 0 is for ever
 
 
-class Snapshot(_Message, tag="snapshot"):
+class Snapshot(_Message, frozen=True, tag="snapshot"):
     """A whole policy document."""
 
     document: PolicyDocument
     signature: bytes
 
 
-class Delta(_Message, tag="delta"):
+class Delta(_Message, frozen=True, tag="delta"):
     """Changes to the document of revision ``delta.base``; the signature is over the result's digest."""
 
     delta: PolicyDelta
     signature: bytes
 
 
-class UnitsAccepted(_Message, tag="units-accepted"):
+class UnitsAccepted(_Message, frozen=True, tag="units-accepted"):
     """Answer to :class:`RegisterUnits`: native ID to Console unit ID, and refusals with a reason."""
 
     units: dict[str, str]
     refused: dict[str, str] = {}
 
 
-class ReportsAccepted(_Message, tag="reports-accepted"):
+class ReportsAccepted(_Message, frozen=True, tag="reports-accepted"):
     """All reports up to and including ``sequence`` are stored."""
 
     sequence: int
 
 
-class BadgeUnknown(_Message, tag="badge-unknown"):
+class BadgeUnknown(_Message, frozen=True, tag="badge-unknown"):
     """Answer to :class:`BadgeQuery` when no such badge exists (otherwise a Delta brings it)."""
 
     badge: int
 
 
-class Evicted(_Message, tag="evicted"):
+class Evicted(_Message, frozen=True, tag="evicted"):
     """The Enforcer's record was deleted; it must not come back with this credential."""
 
     reason: str
@@ -102,7 +102,7 @@ class Evicted(_Message, tag="evicted"):
 # --- Enforcer to Console ---------------------------------------------------------------------
 
 
-class Hello(_Message, tag="hello"):
+class Hello(_Message, frozen=True, tag="hello"):
     """Second frame of a session."""
 
     protocol: int
@@ -127,39 +127,39 @@ class UnitRegistration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespace: str = ""  # empty for the Enforcer's own
 
 
-class RegisterUnits(_Message, tag="register-units"):
+class RegisterUnits(_Message, frozen=True, tag="register-units"):
     """Units that exist now. With ``complete``, units registered earlier and not listed are gone."""
 
     units: tuple[UnitRegistration, ...]
     complete: bool = False
 
 
-class RetireUnits(_Message, tag="retire-units"):
+class RetireUnits(_Message, frozen=True, tag="retire-units"):
     """Units that no longer exist."""
 
     native_ids: tuple[str, ...]
 
 
-class PublishKeys(_Message, tag="publish-keys"):
+class PublishKeys(_Message, frozen=True, tag="publish-keys"):
     """The Enforcer's valid datapath keys after a rotation, newest first."""
 
     keys: tuple[DatapathKey, ...]
 
 
-class RevisionEnforced(_Message, tag="revision-enforced"):
+class RevisionEnforced(_Message, frozen=True, tag="revision-enforced"):
     """The kernel decides by this revision from now on."""
 
     revision: int
 
 
-class RevisionRefused(_Message, tag="revision-refused"):
+class RevisionRefused(_Message, frozen=True, tag="revision-refused"):
     """The Enforcer could not take a revision and keeps the one it has."""
 
     revision: int
     reason: str
 
 
-class BadgeQuery(_Message, tag="badge-query"):
+class BadgeQuery(_Message, frozen=True, tag="badge-query"):
     """A handshake carried a badge this Enforcer does not know."""
 
     badge: int
@@ -199,7 +199,7 @@ class FlowRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last_seen: float
 
 
-class FlowReports(_Message, tag="flow-reports"):
+class FlowReports(_Message, frozen=True, tag="flow-reports"):
     """A batch; sent again until accepted. ``lost`` counts flow observations that found no room."""
 
     sequence: int
@@ -207,7 +207,7 @@ class FlowReports(_Message, tag="flow-reports"):
     lost: int = 0
 
 
-class Status(_Message, tag="status"):
+class Status(_Message, frozen=True, tag="status"):
     """The Enforcer's own health, on change and every minute."""
 
     rss_bytes: int
@@ -216,7 +216,7 @@ class Status(_Message, tag="status"):
     problems: tuple[str, ...] = ()
 
 
-class Goodbye(_Message, tag="goodbye"):
+class Goodbye(_Message, frozen=True, tag="goodbye"):
     """An orderly end: the agent stops (its datapath goes on) or is uninstalled."""
 
     uninstalled: bool = False
