@@ -16,7 +16,7 @@ from watchword.console import tagging, validation
 from watchword.console.changes import Change
 from watchword.console.identifiers import Identifiers
 from watchword.console.problems import Problem, invalid
-from watchword.console.spaces import NAMESPACE, Space, contents, parent_of, space
+from watchword.console.spaces import Space, contents, parent_of, space
 from watchword.console.store import records
 from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES, evicted_keys
@@ -182,6 +182,3 @@ async def _tag_again(change: Change, path: str) -> None:
             fresh = tagging.normalised(kind, record.resource, where.organisation())
             if fresh != record.resource:
                 await change.update(record, fresh)
-
-
-__all__ = ["NAMESPACE", "Created", "Mint", "create", "delete", "evict", "forget_enforcer", "update"]

@@ -115,12 +115,4 @@ def _meaning(rule: NetworkRule) -> object:
 
 
 def _check_expression(value: Sequence[Sequence[str]], path: str, allowed: Sequence[str]) -> None:
-    for index, alternative in enumerate(expressions.parse(value, path)):
-        for position, text in enumerate(alternative):
-            tag = text.removeprefix("!")
-            if allowed and not any(tag.startswith(prefix) for prefix in allowed):
-                raise Invalid(
-                    f"{path}[{index}][{position}]",
-                    f"{tag!r} begins with none of this namespace's tagPrefixes",
-                    f"use a tag that begins with one of {', '.join(sorted(allowed))}, or extend tagPrefixes",
-                )
+    expressions.restrict(expressions.parse(value, path), allowed, path)

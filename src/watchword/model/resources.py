@@ -184,7 +184,7 @@ class Revision(Resource, frozen=True, kw_only=True):
     number: Annotated[int, trait("Counts up from 1.", read_only=True, indexed=True)] = 0
     author: Annotated[str, trait("Who made the change.", read_only=True)] = ""
     changes: Annotated[list[str], trait("What changed: 'create networkrulesetpolicy /acme shop'.", read_only=True)] = []
-    signature: Annotated[str, trait("Base64 signature chaining it to the revision before.", read_only=True)] = ""
+    signature: Annotated[str, trait("Signature, hexadecimal, chaining it to the revision before.", read_only=True)] = ""
 
 
 class Token(Named, frozen=True, kw_only=True):

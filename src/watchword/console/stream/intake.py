@@ -51,8 +51,11 @@ class Intake:
         return Author(f"enforcer {enforcer.namespace} {enforcer.name}", self._source)
 
     async def begin(self, hello: messages.Hello) -> None:
-        """Take over what the hello says of the Enforcer."""
+        """Publish the keys of the hello."""
         await self._store_keys(hello.keys)
+
+    def announce(self, hello: messages.Hello) -> None:
+        """The Enforcer is connected; what the hello says of it."""
         self._parts.presence.connected(
             self._id,
             current_version=hello.version[:_TEXT_LIMIT],

@@ -78,6 +78,7 @@ class Session:
         outlet = Outlet(parts, self._channel, enforcer)
         parts.hub.enter(enforcer, self)
         try:
+            intake.announce(hello)  # now that the end of an older session can no longer say the opposite
             await self._channel.send(await self._welcome(record))
             parts.publisher.subscribe(outlet)
             self._tasks = [
