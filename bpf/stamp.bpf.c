@@ -319,17 +319,6 @@ own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 	return datagram_judge(skb, &d, &own, WW_OUT) == WW_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-/* A connection that sends RST is over for its own kernel. */
-own_frame int record_out(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
-{
-	struct moment now = { .reset = flags & TCP_RST, .last = flags & TCP_RST };
-	struct tcp_sock *tcp = now.last ? bpf_skc_to_tcp_sock(sk) : NULL;
-
-	if (tcp)
-		numbers_of(&now.numbers, tcp, sk->state);
-	return live_segment(skb, sk, bpf_skb_cgroup_id(skb), &now);
-}
-
 /* The flags decide before anything is looked up: on a settled connection nothing is. */
 inline_always int stamp(struct __sk_buff *skb, __u32 at)
 {
@@ -343,8 +332,10 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 		return datagram_out(skb, at);
 	if (flags & TCP_SYN)
 		return stamp_segment(skb, sk, at, flags);
-	if (((flags & TCP_RST) || !all_judged()) && record_out(skb, sk, flags) == WW_DROP && is_ours(skb))
-		return TC_ACT_SHOT;
+	if ((flags & TCP_RST) || !all_judged()) {
+		if (live_segment(skb, sk, bpf_skb_cgroup_id(skb), flags, flags & TCP_RST) == WW_DROP && is_ours(skb))
+			return TC_ACT_SHOT;
+	}
 	if ((flags & (TCP_FIN | TCP_RST)) || !unconfirmed(skb, sk, at))
 		return TC_ACT_UNSPEC;
 	return stamp_segment(skb, sk, at, flags);
