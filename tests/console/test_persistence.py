@@ -94,6 +94,28 @@ async def test_no_secret_in_the_log(console: Running) -> None:
         structlog.reset_defaults()
 
 
+async def test_a_failure_shows_no_secret_however_logging_is_set_up(
+    console: Running, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The renderer that structlog takes by itself shows local variables."""
+    from watchword.console import spaces
+
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError("the database is gone")
+
+    structlog.reset_defaults()
+    monkeypatch.setattr("watchword.console.api.context.space", broken)
+    assert spaces.space is not broken
+    async with console.client() as client:
+        answer = await client.get("/v1/me")
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "urn:watchword:problem:internal"
+    assert "database" not in answer.text
+    shown = "".join(capfd.readouterr())
+    assert "the database is gone" in shown
+    assert console.credential.rpartition(".")[2] not in shown
+
+
 def test_tracebacks_show_no_variables(capsys: pytest.CaptureFixture[str]) -> None:
     for as_json in (True, False):
         logs.configure(json=as_json)

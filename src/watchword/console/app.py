@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 
 from watchword.console.api import enrolments, explanations, flowreports, imports, resources, revisions, root
 from watchword.console.console import Console
+from watchword.console.logs import plain
 from watchword.console.problems import Problem, invalid
 from watchword.console.stream.channel import Channel
 from watchword.console.stream.session import Session
@@ -94,5 +95,5 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     if not isinstance(error, ClientDisconnect):
-        log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+        log.error("request failed", method=request.method, path=request.url.path, exception=plain(error))
     return _answer(Problem("internal", "the Console failed to serve this request; its log says why"))

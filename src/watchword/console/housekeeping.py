@@ -18,6 +18,7 @@ from watchword.console import trust
 from watchword.console.changes import ACTIVITY, Author, Changes
 from watchword.console.flows.store import FlowStore
 from watchword.console.lifecycle import ENFORCER, UNIT
+from watchword.console.logs import plain
 from watchword.console.presence import Presence
 from watchword.console.store import records
 from watchword.console.store.database import Database
@@ -84,8 +85,8 @@ class Housekeeping:
             await asyncio.sleep(job.seconds)
             try:
                 await job.run()
-            except Exception:
-                log.exception("housekeeping failed; it is tried again", job=job.run.__qualname__)
+            except Exception as error:
+                log.error("housekeeping failed; it is tried again", job=job.run.__qualname__, exception=plain(error))
 
     async def renew_certificates(self) -> None:
         """Renew what nears its end: the TLS certificate, and Enforcers' certificates, connected or not."""

@@ -1,12 +1,14 @@
 """How the Console logs: one event a line, for people on a terminal and as JSON elsewhere.
 
-Tracebacks are plain: a renderer that shows local variables would show secrets.
+Tracebacks are plain text made here: however a process has configured logging, a renderer that shows
+local variables would show secrets.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
 
 import structlog
 
@@ -33,3 +35,8 @@ def configure(*, json: bool | None = None) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+
+
+def plain(error: BaseException) -> str:
+    """A traceback without variables, to be logged as ``exception=``."""
+    return "".join(traceback.format_exception(error)).rstrip()

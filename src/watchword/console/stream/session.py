@@ -11,6 +11,7 @@ import asyncio
 
 import structlog
 
+from watchword.console.logs import plain
 from watchword.console.spaces import space
 from watchword.console.store.records import Record
 from watchword.console.stream import admission
@@ -54,9 +55,9 @@ class Session:
             await self._channel.close(end.code, end.reason)
         except Disconnected:
             log.info("session lost", source=self._channel.source)
-        except Exception:
+        except Exception as error:
             # Stop this session only: the Enforcer connects again and is served from a clean state.
-            log.exception("session failed", source=self._channel.source)
+            log.error("session failed", source=self._channel.source, exception=plain(error))
             await self._channel.close(FAULT, "the Console failed; its log says why")
 
     async def _admit(self) -> tuple[Hello, Record]:
