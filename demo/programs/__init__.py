@@ -1,0 +1,1 @@
+"""Programs that run on the simulated hosts. They know nothing of Watchword."""
