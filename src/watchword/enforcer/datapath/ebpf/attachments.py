@@ -1,20 +1,31 @@
-"""Where the programs hang: links to the cgroup root and to every device of a network namespace.
+"""Where the programs hang: links to the cgroup root, and a hook at every device of a network namespace.
 
-Every link is pinned, so that it outlives the agent. A later agent replaces the program behind a
-pinned link, which the kernel does between two packets; nothing is ever detached to be attached anew.
+Everything attached outlives the agent. A later agent replaces the programs in place, which the kernel
+does between two packets; nothing is ever detached to be attached anew. How a program hangs at a device
+depends on the kernel: ``tcx`` from 6.6 on, ``clsact`` before.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
-from watchword.enforcer.datapath.ebpf import libbpf
+from watchword.enforcer.datapath.base import DatapathError, FeatureMissing
+from watchword.enforcer.datapath.ebpf import libbpf, tcx
+from watchword.enforcer.datapath.ebpf.clsact import Clsact
+from watchword.enforcer.datapath.ebpf.tcx import Tcx
+
+#: Set to ``tcx`` or ``clsact`` in the agent's environment to choose the hook instead of asking the kernel.
+HOOK_VARIABLE = "WATCHWORD_DEVICE_HOOK"
 
 _ARPHRD_ETHER, _ARPHRD_LOOPBACK = 1, 772
-_ENODEV, _ENOLINK = 19, 67
+_SIOCGIFHWADDR = 0x8927
 
 #: name of the pin -> (program, attach type), in the order in which they are attached first
 _CGROUP = {
@@ -22,71 +33,93 @@ _CGROUP = {
     "refuse6": ("refuse6", libbpf.CGROUP_INET6_CONNECT),
     "enforce_in": ("enforce_in", libbpf.CGROUP_INET_INGRESS),
 }
-_DEVICE_PREFIX = "stamp_"
+
+
+class DeviceHook(Protocol):
+    """One way of running a program on everything that leaves by a device."""
+
+    def attach(self, index: int, device: str, program: int) -> None:
+        """Attach, or replace the program in place."""
+
+    def holds(self, index: int) -> bool:
+        """Whether what was attached last is still there."""
+
+    def detach(self, index: int) -> None:
+        """Remove it if it is there."""
+
+    def forget(self, present: set[int]) -> None:
+        """Drop what belongs to devices that have gone."""
 
 
 class Attachments:
-    """The links of one Enforcer, below ``pins``."""
+    """What one Enforcer has attached; what must be remembered is below ``pins``.
 
-    def __init__(self, pins: Path, cgroup: Path, programs: Mapping[str, int]) -> None:
+    ``hook`` names the device hook; without it HOOK_VARIABLE does, else the kernel is asked.
+    """
+
+    def __init__(self, pins: Path, cgroup: Path, programs: Mapping[str, int], hook: str | None = None) -> None:
         self._pins, self._cgroup, self._programs = pins, cgroup, programs
+        self._hooks: dict[str, DeviceHook] = {"tcx": Tcx(pins), "clsact": Clsact(pins)}
+        self._wanted = hook or os.environ.get(HOOK_VARIABLE)
         self._devices: dict[int, str] = {}
+
+    def hook(self) -> str:
+        """The device hook in use."""
+        if self._wanted is None:
+            self._wanted = "tcx" if tcx.supported() else "clsact"
+        if self._wanted not in self._hooks:
+            raise DatapathError(f"{HOOK_VARIABLE} is {self._wanted!r}: set it to tcx or clsact, or not at all")
+        return self._wanted
 
     def attached(self) -> bool:
         """Whether an agent has attached before."""
         return (self._pins / "enforce_in").exists()
 
     def take_over(self) -> None:
-        """Put this agent's programs behind all links that an earlier one left."""
+        """Put this agent's programs behind all links and hooks that an earlier one left."""
         for name, (program, _) in _CGROUP.items():
             self._update(name, self._programs[program])
-        for name in os.listdir(self._pins):
-            if name.startswith(_DEVICE_PREFIX):
-                self._take_over_device(name)
-
-    def _take_over_device(self, name: str) -> None:
-        index = int(name.removeprefix(_DEVICE_PREFIX))
-        device = dict(socket.if_nameindex()).get(index)
-        if device is None:
-            (self._pins / name).unlink()
-            return
-        try:
-            self._update(name, self._programs[_program_for(device)])
-        except libbpf.KernelError as error:
-            if error.errno not in (_ENODEV, _ENOLINK):
-                raise
-            (self._pins / name).unlink()  # the device went and another has its number: attached below
-            return
-        self._devices[index] = device
+        self.attach_devices()
 
     def _update(self, name: str, program: int) -> None:
         link = libbpf.pinned(str(self._pins / name))
         if link is None:
-            raise libbpf.KernelError(f"find the pinned link {name}", 2)
+            raise libbpf.KernelError(f"find the pinned link {name}", errno.ENOENT)
         try:
             libbpf.link_update(f"replace {name}", link, program)
         finally:
             os.close(link)
 
     def attach_devices(self) -> None:
-        """Attach to every device that has appeared; forget those that have gone."""
+        """Attach to every device that has appeared, and again where somebody removed what was attached.
+
+        One device's failure keeps none of the others from being attached; it is raised in the end.
+        """
         present = dict(socket.if_nameindex())
-        for index in [index for index in self._devices if present.get(index) is None]:
-            (self._pins / f"{_DEVICE_PREFIX}{index}").unlink(missing_ok=True)
-            del self._devices[index]
+        self._devices = {index: name for index, name in self._devices.items() if index in present}
+        for hook in self._hooks.values():
+            hook.forget(set(present))
+        failures: list[DatapathError] = []
         for index, device in present.items():
-            if index not in self._devices:
+            try:
                 self._attach_device(index, device)
+            except DatapathError as error:
+                if not isinstance(error, libbpf.KernelError) or error.errno != errno.ENODEV:  # else gone again
+                    failures.append(error)
+        if len(failures) == 1 or any(isinstance(error, FeatureMissing) for error in failures):
+            raise next((error for error in failures if isinstance(error, FeatureMissing)), failures[0])
+        if failures:
+            raise DatapathError("; ".join(map(str, failures)))
 
     def _attach_device(self, index: int, device: str) -> None:
-        program = self._programs[_program_for(device)]
-        try:
-            link = libbpf.link_create(f"attach to {device}", program, index, libbpf.TCX_EGRESS)
-        except libbpf.KernelError as error:
-            if error.errno == _ENODEV:  # gone again
-                return
-            raise
-        self._pin(link, f"{_DEVICE_PREFIX}{index}")
+        chosen = self.hook()
+        if index in self._devices and self._hooks[chosen].holds(index):
+            return
+        self._hooks[chosen].attach(index, device, self._programs[_program_for(device)])
+        if index not in self._devices:
+            for name, hook in self._hooks.items():
+                if name != chosen:  # an agent that used the other one
+                    hook.detach(index)
         self._devices[index] = device
 
     def attach_cgroup(self) -> None:
@@ -95,22 +128,36 @@ class Attachments:
         try:
             for name, (program, attach_type) in _CGROUP.items():
                 what = f"attach {program} to {self._cgroup}"
-                self._pin(libbpf.link_create(what, self._programs[program], target, attach_type), name)
+                link = libbpf.link_create(what, self._programs[program], target, attach_type)
+                try:
+                    libbpf.pin(link, str(self._pins / name))
+                finally:
+                    os.close(link)
         finally:
             os.close(target)
 
-    def _pin(self, link: int, name: str) -> None:
-        try:
-            libbpf.pin(link, str(self._pins / name))
-        finally:
-            os.close(link)
+    def detach(self) -> None:
+        """Remove everything, whichever agent attached it. Needs no programs."""
+        for name in _CGROUP:
+            (self._pins / name).unlink(missing_ok=True)
+        for index, _ in socket.if_nameindex():
+            for hook in self._hooks.values():
+                try:
+                    hook.detach(index)
+                except libbpf.KernelError as error:
+                    if error.errno != errno.ENODEV:
+                        raise
+        for hook in self._hooks.values():
+            hook.forget(set())
+        self._devices.clear()
 
 
 def _program_for(device: str) -> str:
-    kind = int(Path(f"/sys/class/net/{device}/type").read_text()) if _in_sysfs(device) else _ARPHRD_ETHER
+    """By the kind of link: whether packets that leave have an Ethernet header."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            answer = fcntl.ioctl(asked, _SIOCGIFHWADDR, struct.pack("16s24x", device.encode()))
+        except OSError as error:
+            raise libbpf.KernelError(f"ask what kind of link {device} is", error.errno or errno.ENODEV) from error
+    (kind,) = struct.unpack_from("=H", answer, 16)
     return "stamp_ethernet" if kind in (_ARPHRD_ETHER, _ARPHRD_LOOPBACK) else "stamp_plain"
-
-
-def _in_sysfs(device: str) -> bool:
-    # /sys shows the namespace in which it was mounted; another namespace's devices may be missing.
-    return Path(f"/sys/class/net/{device}/type").exists()

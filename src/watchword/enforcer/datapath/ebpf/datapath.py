@@ -104,7 +104,7 @@ class EbpfDatapath:
             return BpfObject(path, self._pins)
         except libbpf.KernelError as error:
             if error.log:
-                raise FeatureMissing(f"what {path.stem} needs", f"use a kernel from 5.12 on ({error})") from error
+                raise FeatureMissing(f"what {path.stem} needs", f"use a kernel from 6.1 on ({error})") from error
             raise
 
     def _open_maps(self, fds: Mapping[str, int]) -> None:
@@ -151,8 +151,9 @@ class EbpfDatapath:
         self._objects.clear()
 
     def uninstall(self) -> None:
-        """Unpin everything; with its last reference each link, program and map goes."""
+        """Detach and unpin everything; with its last reference each link, program and map goes."""
         self.close()
+        Attachments(self._pins, self._cgroup, {}).detach()
         shutil.rmtree(self._pin_root, ignore_errors=False) if self._pin_root.exists() else None
 
     # --- tables -------------------------------------------------------------------------------

@@ -64,6 +64,43 @@ class LinkCreateOptions(ctypes.Structure):
     ]
 
 
+class LinkInfo(ctypes.Structure):
+    """struct bpf_link_info as far as a link to a device goes; more of it is never asked for."""
+
+    _fields_ = [
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+        ("ifindex", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+    ]
+
+
+class TcHook(ctypes.Structure):
+    """struct bpf_tc_hook."""
+
+    _fields_ = [
+        ("sz", ctypes.c_size_t),
+        ("ifindex", ctypes.c_int),
+        ("attach_point", ctypes.c_int),
+        ("parent", ctypes.c_uint32),
+    ]
+
+
+class TcOptions(ctypes.Structure):
+    """struct bpf_tc_opts."""
+
+    _fields_ = [
+        ("sz", ctypes.c_size_t),
+        ("prog_fd", ctypes.c_int),
+        ("flags", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("handle", ctypes.c_uint32),
+        ("priority", ctypes.c_uint32),
+    ]
+
+
 class BatchOptions(ctypes.Structure):
     """struct bpf_map_batch_opts."""
 
@@ -101,6 +138,13 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_map_delete_batch": (_INT, [_INT, _POINTER, _POINTER, _POINTER]),
     "bpf_link_create": (_INT, [_INT, _INT, _INT, _POINTER]),
     "bpf_link_update": (_INT, [_INT, _INT, _POINTER]),
+    "bpf_prog_query": (_INT, [_INT, _INT, ctypes.c_uint32, _POINTER, _POINTER, _POINTER]),
+    "bpf_obj_get_info_by_fd": (_INT, [_INT, _POINTER, _POINTER]),
+    "bpf_tc_hook_create": (_INT, [_POINTER]),
+    "bpf_tc_hook_destroy": (_INT, [_POINTER]),
+    "bpf_tc_attach": (_INT, [_POINTER, _POINTER]),
+    "bpf_tc_query": (_INT, [_POINTER, _POINTER]),
+    "bpf_tc_detach": (_INT, [_POINTER, _POINTER]),
     "bpf_obj_pin": (_INT, [_INT, _STRING]),
     "bpf_obj_get": (_INT, [_STRING]),
     "bpf_iter_create": (_INT, [_INT]),
@@ -157,6 +201,20 @@ def link_create(what: str, program: int, target: int, attach_type: int, map_fd: 
 def link_update(what: str, link: int, program: int) -> None:
     """Replace the program behind a link, atomically for the packets that pass."""
     checked(what, library().bpf_link_update(link, program, None))
+
+
+def link_device(what: str, link: int) -> int:
+    """The index of the device that a TCX link is attached to; 0 when it has been detached."""
+    info, size = LinkInfo(), ctypes.c_uint32(ctypes.sizeof(LinkInfo))
+    checked(what, library().bpf_obj_get_info_by_fd(link, ctypes.byref(info), ctypes.byref(size)))
+    return int(info.ifindex)
+
+
+def query_device(what: str, index: int, attach_type: int) -> int:
+    """How many programs hang at that hook of a device; an error when the kernel has no such hook."""
+    number = ctypes.c_uint32(0)
+    checked(what, library().bpf_prog_query(index, attach_type, 0, None, None, ctypes.byref(number)))
+    return number.value
 
 
 def iterate(link: int) -> bytes:
