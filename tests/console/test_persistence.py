@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import stat
 from pathlib import Path
@@ -97,15 +98,13 @@ async def test_no_secret_in_the_log(console: Running) -> None:
 async def test_a_failure_shows_no_secret_however_logging_is_set_up(
     console: Running, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The renderer that structlog takes by itself shows local variables."""
-    from watchword.console import spaces
+    """The renderer that structlog takes by itself shows local variables, the bearer's text among them."""
 
-    async def broken(*_: Any) -> Any:
+    def broken(*_: Any) -> bool:
         raise RuntimeError("the database is gone")
 
     structlog.reset_defaults()
-    monkeypatch.setattr("watchword.console.api.context.space", broken)
-    assert spaces.space is not broken
+    monkeypatch.setattr("watchword.console.api.context.matches", broken)
     async with console.client() as client:
         answer = await client.get("/v1/me")
     assert answer.status_code == 500
@@ -113,7 +112,8 @@ async def test_a_failure_shows_no_secret_however_logging_is_set_up(
     assert "database" not in answer.text
     shown = "".join(capfd.readouterr())
     assert "the database is gone" in shown
-    assert console.credential.rpartition(".")[2] not in shown
+    unboxed = re.sub(r"[^A-Za-z0-9]", "", shown)  # a long value may be wrapped
+    assert re.sub(r"[^A-Za-z0-9]", "", console.credential)[:40] not in unboxed
 
 
 def test_tracebacks_show_no_variables(capsys: pytest.CaptureFixture[str]) -> None:
