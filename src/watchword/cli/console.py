@@ -71,6 +71,7 @@ def start(
     import os
 
     try:
+        from watchword.console import logs
         from watchword.console.server import serve
         from watchword.console.settings import Settings, SettingsError
     except ModuleNotFoundError as error:
@@ -94,7 +95,7 @@ def start(
     def on_ready(event: Ready) -> None:
         _ready(event, as_json=json)
 
-    _log_to_stderr(as_json=json)
+    logs.configure(json=json)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(settings, on_first_start=on_first_start, on_ready=on_ready))
@@ -110,27 +111,6 @@ def _everywhere() -> tuple[str, ...]:
     """Every address of this host, of the families it has."""
     return ("0.0.0.0:7443", "[::]:7443") if Path("/proc/net/if_inet6").exists() else ("0.0.0.0:7443",)
 
-
-def _log_to_stderr(*, as_json: bool) -> None:
-    """Standard output is for the events that programs read; the log goes beside it."""
-    import sys
-
-    import structlog
-
-    renderer = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info if as_json else structlog.dev.set_exc_info,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def _keep(event: FirstStart, profile: str, file: Path | None, *, as_json: bool) -> None:
