@@ -44,6 +44,12 @@ def on_devices(host: Host) -> list[str]:
     return programs + qdiscs
 
 
+def devices() -> list[str]:
+    """Network devices of this machine itself."""
+    shown = json.loads(subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True).stdout)
+    return sorted(device["ifname"] for device in shown)
+
+
 def _listed(kind: str) -> list[dict[str, int]]:
     done = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True, check=True)
     listed = json.loads(done.stdout or "[]")

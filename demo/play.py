@@ -41,8 +41,8 @@ def _invitation(stage: Stage, file: Path) -> list[str]:
         "  [bold]watchword flows --follow --filter 'action == Reject'[/]",
         "  [bold]watchword explain wiki postgres tcp/5432[/]      why the intruder is refused; what would help",
         "  [bold]watchword explain job postgres tcp/5432[/]       why the job is not",
-        f"  [bold]as job psql -h {database} -U postgres -c 'select count(*) from orders'[/]",
-        f"  [bold]as wiki psql -h {database} -U postgres -c 'select count(*) from orders'[/]",
+        f"  [bold]inside job psql -h {database} -U postgres -c 'select count(*) from orders'[/]",
+        f"  [bold]inside wiki psql -h {database} -U postgres -c 'select count(*) from orders'[/]",
         "",
         "Take the job's tags away, and look at the flows; then give them back:",
         "",
@@ -54,7 +54,7 @@ def _invitation(stage: Stage, file: Path) -> list[str]:
 
 
 def _write_file(stage: Stage) -> Path:
-    """A file for ``source``: the profile, the command, and ``as WORKLOAD COMMAND``."""
+    """A file for ``source``: the profile, the command, and ``inside WORKLOAD COMMAND``."""
     places = "\n".join(
         f"    {name}) set -- {shlex.quote(str(stage.hosts[each.host].cgroup / each.cgroup))} "
         f'{shlex.quote(stage.hosts[each.host].net)} "${{@:2}}" ;;'
@@ -66,9 +66,9 @@ def _write_file(stage: Stage) -> Path:
         f"# For bash: the demonstration's Console, and its workloads.\n"
         f"export WATCHWORD_PROFILES={shlex.quote(str(stage.console.profiles))}\n"
         f"export PATH={shlex.quote(str(Path(WATCHWORD).parent))}:$PATH\n"
-        f"# as WORKLOAD COMMAND...: run a command inside a workload, as one more of its processes\n"
-        f'as() {{\n  case "$1" in\n{places}\n'
-        f'    *) echo "as: there is no workload $1" >&2; return 2 ;;\n  esac\n'
+        f"# inside WORKLOAD COMMAND...: run a command inside a workload, as one more of its processes\n"
+        f'inside() {{\n  case "$1" in\n{places}\n'
+        f'    *) echo "inside: there is no workload $1" >&2; return 2 ;;\n  esac\n'
         f'  ( echo $BASHPID >"$1/cgroup.procs" && exec nsenter --net=/run/netns/"$2" "${{@:3}}" )\n}}\n'
     )
     return file

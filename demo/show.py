@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 
+from demo import kernel
 from demo.checks import Checks
 from demo.narrator import Narrator
 from demo.stage import Stage
@@ -18,6 +19,7 @@ class Show:
     narrator: Narrator
     checks: Checks
     rss_mb: dict[str, float] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=kernel.devices)
 
     def expect(self, text: str, holds: object, found: str = "") -> bool:
         """Check one claim and tell about it. ``found`` is what was seen."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 
 from demo.cast import HOSTS, NAMESPACE, PORTS, WORKLOADS
 from demo.console import Console
@@ -18,6 +19,9 @@ from testbed import Host, Process, Testbed
 from testbed.services import Nginx, Postgres, listens
 
 LOADGEN = str(SOURCE / "bench/loadgen/build/loadgen")
+
+#: A connection has failed when it took so long: far more than TCP needs to repair two lost packets.
+_PATIENT = ("--timeout-ms", "10000")
 
 
 class Stage:
@@ -30,6 +34,7 @@ class Stage:
         self.enforcers: dict[str, Enforcer] = {}
         self.puppets: dict[str, Puppet] = {}
         self.programs: dict[str, Process] = {}
+        self._open = ExitStack()
 
     # -- where things are
 
@@ -56,7 +61,9 @@ class Stage:
     def start_console(self) -> None:
         """The Console, and the operator with its first profile."""
         self.console = Console(self.hosts["console"])
+        self._open.callback(self.console.close)
         self.operator = Operator(self.console.profiles)
+        self._open.callback(self.operator.close)
         self.operator.told("api", "create", "namespace", "--set", f"name={NAMESPACE.strip('/')}")
 
     def start_enforcers(self, token: str) -> None:
@@ -97,14 +104,13 @@ class Stage:
     def meter(self, seconds: float, rate: int) -> Process:
         """The load generator, as a workload of its own that ends after ``seconds``."""
         command = [LOADGEN, "connect", "--address", self.address("ledger"), "--port", str(PORTS["ledger"])]
-        return self._run("meter", [*command, "--seconds", str(seconds), "--rate", str(rate), "--inflight", "64"])
+        return self._run(
+            "meter", [*command, "--seconds", str(seconds), "--rate", str(rate), "--inflight", "64", *_PATIENT]
+        )
 
     def close(self) -> None:
         """Let go of what is not the bed's."""
-        if hasattr(self, "operator"):
-            self.operator.close()
-        if hasattr(self, "console"):
-            self.console.close()
+        self._open.close()
 
     def _run(self, name: str, command: list[str]) -> Process:
         workload = WORKLOADS[name]

@@ -26,15 +26,15 @@ _STYLES = {
 }  # fmt: skip
 
 _MAP = """\
-  customers                                        ┌────────┐
-  outside ────────────┐                            │Console │
-                      │                            └───┬────┘
-                 ╔════╧════════════════════════════════╧════╗
-                 ║                  router                  ║
-                 ╚═╤════════╤════════╤════════╤═════════╤═══╝
-               ┌───┴──┐ ┌───┴──┐ ┌───┴──┐ ┌───┴───┐ ┌───┴────┐
-               │ edge │ │ shop │ │  db  │ │ batch │ │intruder│
-               └──────┘ └──────┘ └──────┘ └───────┘ └────────┘"""
+  customers, attackers                        operators
+       ┌─────────┐                           ┌─────────┐
+       │ outside │                           │ Console │
+       └────┬────┘                           └────┬────┘
+    ════════╧═══════════════ router ══════════════╧════════
+        │          │          │          │           │
+    ┌───┴──┐   ┌───┴──┐   ┌───┴──┐   ┌───┴───┐   ┌───┴────┐
+    │ edge │   │ shop │   │  db  │   │ batch │   │intruder│
+    └──────┘   └──────┘   └──────┘   └───────┘   └────────┘"""
 
 
 class TerminalNarrator:
@@ -102,12 +102,13 @@ class TerminalNarrator:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """A table with the colours of verdicts."""
-        shown = Table(box=box.SIMPLE_HEAD, title=Text(title, style="bold"), title_justify="left", pad_edge=False)
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in columns:
             shown.add_column(column)
         for row in rows:
             shown.add_row(*(_styled(cell) for cell in row))
-        self.console.print(Padding(shown, (1, 2, 0, 2)))
+        self.console.print(Padding(Text(title, style="bold"), (1, 2, 0, 2)))
+        self.console.print(Padding(shown, (0, 2, 0, 2)))
 
     def panel(self, title: str, lines: Sequence[str]) -> None:
         """A frame with rich markup, for what is to stay in view."""

@@ -22,6 +22,16 @@ def job_rounds(stage: Stage, *, at_least: int = 0, since: float = 0.0, within: f
         time.sleep(0.1)
 
 
+def job_fails(stage: Stage, *, since: float, within: float = 20) -> str:
+    """How the job's use of the database first failed after ``since``; nothing if it never did."""
+    deadline = time.monotonic() + within
+    while True:
+        failures = [each["database"] for each in job_rounds(stage, since=since) if each["database"]]
+        if failures or time.monotonic() > deadline:
+            return failures[0] if failures else ""
+        time.sleep(0.1)
+
+
 def is_flow(record: dict[str, Any], source: str, destination: str) -> bool:
     """Whether a flow report is about these two workloads."""
     return bool(record["sourceName"] == source and record["destinationName"] == destination)

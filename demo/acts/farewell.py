@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from demo import kernel
-from demo.operator import await_that
+from demo.enforcer import Enforcer
+from demo.operator import RefusedError, await_that
 from demo.show import Show
 
 TITLE = "Farewell: nothing is left behind"
@@ -20,7 +22,6 @@ def perform(show: Show) -> None:
     enforcers = stage.enforcers
     agents = [enforcer.agent.pid for enforcer in enforcers.values() if enforcer.agent.running()]
     held = kernel.held_by(agents)
-    devices = _devices()
     if enforcers:
         _uninstall(show)
     with show.narrator.working("removing hosts, links, processes, files"):
@@ -31,7 +32,7 @@ def perform(show: Show) -> None:
     kinds = ", ".join(f"{sum(kind == name for kind, _ in held)} {name}s" for name in ("prog", "map", "link"))
     show.expect(
         "no kernel program, map or link of ours is left",
-        gone and not left and bool(held),
+        gone and not left and (held or not agents),
         f"{kinds} were there; left: {left or 'none'}",
     )
     leftovers = stage.bed.leftovers()
@@ -40,14 +41,14 @@ def perform(show: Show) -> None:
     )
     children = _children()
     show.expect("no process of this program is left", not children, ", ".join(children) or "none")
-    show.expect("the machine's own network devices are what they were", _devices() == devices)
+    show.expect("the machine's own network devices are what they were", kernel.devices() == show.devices)
 
 
 def _uninstall(show: Show) -> None:
     enforcers = show.stage.enforcers
     show.narrator.command("watchword enforcer uninstall      # on each host")
     with show.narrator.working("uninstalling"), ThreadPoolExecutor(len(enforcers)) as threads:
-        answers = dict(zip(enforcers, threads.map(lambda each: each.uninstall(), enforcers.values()), strict=True))
+        answers = dict(zip(enforcers, threads.map(_answer, enforcers.values()), strict=True))
     told = all(answer == {"told": True, "left": []} for answer in answers.values())
     show.expect("every Enforcer removed itself, and told the Console", told, "" if told else str(answers))
     pins = [str(path) for enforcer in enforcers.values() for path in enforcer.pins.parent.rglob("*")]
@@ -59,14 +60,16 @@ def _uninstall(show: Show) -> None:
     )
 
 
+def _answer(enforcer: Enforcer) -> dict[str, Any] | str:
+    try:
+        return enforcer.uninstall()
+    except (RefusedError, subprocess.TimeoutExpired) as error:  # of one that had not even begun
+        return str(error)
+
+
 def _children() -> list[str]:
     found = []
     for task in Path("/proc/self/task").iterdir():
         for pid in (task / "children").read_text().split():
             found.append(f"{pid} {Path(f'/proc/{pid}/comm').read_text().strip()}")
     return found
-
-
-def _devices() -> list[str]:
-    shown = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True).stdout
-    return sorted(line.split()[0] for line in shown.splitlines())

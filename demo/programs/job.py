@@ -16,6 +16,9 @@ from testbed.postgres_client import PostgresConnection, PostgresError
 #: One order is placed in so many rounds, so that the table does not grow without end.
 _ORDER_EVERY = 10
 
+#: Seconds that a request or a connection may take.
+_PATIENCE = 10.0
+
 
 class Job:
     """Its work, and the database connection that it keeps."""
@@ -29,7 +32,9 @@ class Job:
         """Ask the API; place an order now and then. Returns what went wrong, or nothing."""
         order = json.dumps({"item": "tea", "quantity": 1}).encode() if number % _ORDER_EVERY == 0 else None
         try:
-            with urllib.request.urlopen(f"{self._api}/{'orders' if order else 'health'}", order, timeout=3) as answer:
+            with urllib.request.urlopen(
+                f"{self._api}/{'orders' if order else 'health'}", order, timeout=_PATIENCE
+            ) as answer:
                 answer.read()
         except OSError as error:
             return str(error)
@@ -39,7 +44,9 @@ class Job:
         """Count the orders over the kept connection. Returns what went wrong, or nothing."""
         try:
             if self._connection is None:
-                self._connection = PostgresConnection(self._database, 5432, user="postgres", database="postgres")
+                self._connection = PostgresConnection(
+                    self._database, 5432, user="postgres", database="postgres", timeout=_PATIENCE
+                )
             self._connection.query("select count(*) from orders")
         except (OSError, PostgresError) as error:
             if self._connection is not None:
