@@ -8,14 +8,24 @@
 #include "lib/datagram.h"
 #include "lib/server.h"
 
-/* Whether this is the last that the connection will receive. */
-inline_always bool ends(struct bpf_sock *sk, __u8 flags)
+/* Whether this may be the last that the connection will receive. */
+inline_always bool may_end(struct bpf_sock *sk, __u8 flags)
 {
 	if (flags & TCP_RST)
 		return true;
 	if (sk->state == BPF_TCP_LAST_ACK || sk->state == BPF_TCP_CLOSING)
 		return true;
-	return (flags & TCP_FIN) && closing(sk);
+	return (flags & TCP_FIN) && (sk->state == BPF_TCP_FIN_WAIT1 || sk->state == BPF_TCP_FIN_WAIT2);
+}
+
+own_frame int record_in(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
+{
+	struct moment now = { .reset = flags & TCP_RST };
+
+	now.last = may_end(sk, flags) && ends_connection(skb, sk, &now);
+	if (!now.last && all_judged())
+		return WW_PASS;
+	return live_segment(skb, sk, bpf_sk_cgroup_id(sk), &now);
 }
 
 own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
@@ -45,7 +55,6 @@ int enforce_in(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 	__u8 flags;
-	bool last;
 
 	if (!sk)
 		return WW_PASS;
@@ -56,10 +65,9 @@ int enforce_in(struct __sk_buff *skb)
 	flags = tcp_flags(skb, 0);
 	if (!flags || !is_stream(sk))
 		return datagram_in(skb, sk);
-	last = ends(sk, flags);
-	if (!last && all_judged())
+	if (!may_end(sk, flags) && all_judged())
 		return WW_PASS;
-	return live_segment(skb, sk, bpf_sk_cgroup_id(sk), flags, last);
+	return record_in(skb, sk, flags);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

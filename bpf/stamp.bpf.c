@@ -52,7 +52,7 @@ inline_always __u16 pseudo_sum(const struct segment *seg, __u32 length)
  * changes. Where it was computed already, the option's bytes have to be added; the helper knows
  * which of the two it is.
  */
-inline_always bool append(struct __sk_buff *skb, __u32 at, const struct segment *seg, const void *option,
+own_frame bool append(struct __sk_buff *skb, __u32 at, const struct segment *seg, const void *option,
 			  __u32 length)
 {
 	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
@@ -125,6 +125,30 @@ inline_always bool may_send_early(struct ww_unit *unit, const struct segment *se
 	return verdict && verdict->action == WW_ALLOW;
 }
 
+/* Writes down what a socket announces; another's young connection leaves the slot for the table before. */
+inline_always bool begin_connecting(struct ww_connecting *slot, __u64 cookie, const struct segment *seg,
+				    struct ww_unit *unit, __u64 place, __u16 dialled)
+{
+	if (!take(&slot->busy))
+		return false;
+	if (is_open(&slot->judged) && slot->cookie != cookie && !keep_connecting(slot)) {
+		give_back(&slot->busy);
+		return false;
+	}
+	slot->judged.generation = 0;
+	slot->isn = seg->seq;
+	slot->unit = unit->badge;
+	slot->peer = 0;
+	slot->place = place;
+	slot->dialled = dialled;
+	slot->epoch = state.epoch;
+	slot->bad_proofs = 0;
+	slot->nonce = client_nonce(cookie);
+	slot->cookie = cookie;
+	give_back(&slot->busy);
+	return true;
+}
+
 /* A SYN about to leave; refuse has asked the tables. A retransmission repeats what was announced. */
 inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
 {
@@ -136,7 +160,7 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 
 	if (!slot)
 		return TC_ACT_SHOT;
-	if (slot->cookie != cookie || slot->isn != seg->seq) {
+	if (slot->cookie != cookie || slot->isn != seg->seq || seg->payload) {
 		unit = unit_of_packet(skb, &place);
 		if (!unit || !unit->class[bank]) {
 			if (is_agent(bpf_skb_cgroup_id(skb)) || !is_ours(skb))
@@ -148,18 +172,8 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 			count_drop(WW_REASON_SYN_PAYLOAD);
 			return TC_ACT_SHOT;
 		}
-		if (is_open(&slot->judged) && slot->cookie != cookie && !keep_connecting(slot))
+		if (!begin_connecting(slot, cookie, seg, unit, place, bpf_ntohs(sk->dst_port)))
 			return TC_ACT_SHOT;
-		slot->judged.generation = 0;
-		slot->isn = seg->seq;
-		slot->unit = unit->badge;
-		slot->peer = 0;
-		slot->place = place;
-		slot->dialled = bpf_ntohs(sk->dst_port);
-		slot->epoch = state.epoch;
-		slot->bad_proofs = 0;
-		slot->nonce = client_nonce(cookie);
-		slot->cookie = cookie;
 	}
 	if (seg->payload || seg->header > 60 - WW_SYN_OPTION) {
 		count(WW_COUNT_STAMP_NO_ROOM);
@@ -183,8 +197,9 @@ inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct seg
 	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
 	struct synack_option option;
 	struct transcript t = {};
-	const __u64 *key;
 	struct ww_keys *pair;
+	const __u64 *key;
+	__u32 enforcer;
 
 	if (!slot || !announced_is(slot, &seg->remote, seg->remote_port) || slot->client_isn != seg->ack - 1) {
 		if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
@@ -198,25 +213,27 @@ inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct seg
 		count(WW_COUNT_STAMP_NO_ROOM);
 		return TC_ACT_UNSPEC;
 	}
-	pair = keys_of(slot->enforcer);
-	if (!pair)
-		return TC_ACT_SHOT;
-	t.client = slot->badge;
-	t.server = slot->unit;
-	t.client_epoch = slot->epoch;
 	t.server_epoch = state.epoch;
-	t.dialled = slot->dialled;
-	t.client_nonce = slot->nonce;
 	t.server_nonce = server_nonce(&seg->remote, seg->remote_port, seg->seq, coarse_now() >> WW_TICK_SHIFT,
-				      state.epoch);
-	key = pairwise_key(pair, t.server_epoch, t.client_epoch);
-	if (!key)
+				      t.server_epoch);
+	if (!take(&slot->busy))
 		return TC_ACT_SHOT;
 	/* A replayed ACK may have opened it for an older handshake of the two ends; this one is not proved by that. */
 	if (slot->server_isn != seg->seq)
 		slot->judged.generation = 0;
 	slot->server_isn = seg->seq;
 	slot->server_nonce = t.server_nonce;
+	t.client = slot->badge;
+	t.server = slot->unit;
+	t.client_epoch = slot->epoch;
+	t.dialled = slot->dialled;
+	t.client_nonce = slot->nonce;
+	enforcer = slot->enforcer;
+	give_back(&slot->busy);
+	pair = keys_of(enforcer);
+	key = pair ? pairwise_key(pair, t.server_epoch, t.client_epoch) : NULL;
+	if (!key)
+		return TC_ACT_SHOT;
 	head_of(&option.head, sizeof(option), t.server);
 	store_be48(option.nonce, t.server_nonce);
 	store_be48(option.proof, proof_of(key, WW_MESSAGE_SYNACK, &t) & WW_PROOF_MASK);
@@ -319,6 +336,17 @@ own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 	return datagram_judge(skb, &d, &own, WW_OUT) == WW_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
+/* A connection that sends RST is over for its own kernel. */
+own_frame int record_out(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
+{
+	struct moment now = { .reset = flags & TCP_RST, .last = flags & TCP_RST };
+	struct tcp_sock *tcp = now.last ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	if (tcp)
+		numbers_of(&now.numbers, tcp, sk->state);
+	return live_segment(skb, sk, bpf_skb_cgroup_id(skb), &now);
+}
+
 /* The flags decide before anything is looked up: on a settled connection nothing is. */
 inline_always int stamp(struct __sk_buff *skb, __u32 at)
 {
@@ -332,10 +360,8 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 		return datagram_out(skb, at);
 	if (flags & TCP_SYN)
 		return stamp_segment(skb, sk, at, flags);
-	if ((flags & TCP_RST) || !all_judged()) {
-		if (live_segment(skb, sk, bpf_skb_cgroup_id(skb), flags, flags & TCP_RST) == WW_DROP && is_ours(skb))
-			return TC_ACT_SHOT;
-	}
+	if (((flags & TCP_RST) || !all_judged()) && record_out(skb, sk, flags) == WW_DROP && is_ours(skb))
+		return TC_ACT_SHOT;
 	if ((flags & (TCP_FIN | TCP_RST)) || !unconfirmed(skb, sk, at))
 		return TC_ACT_UNSPEC;
 	return stamp_segment(skb, sk, at, flags);

@@ -180,6 +180,7 @@ struct ww_address {
 
 /* Names a live connection: the socket's own view of it, so that NAT on this host does not matter. */
 struct ww_flow_id {
+	struct ww_address local;
 	struct ww_address remote;
 	__u16 remote_port;	/* network order */
 	__u16 local_port;	/* network order */
@@ -187,11 +188,14 @@ struct ww_flow_id {
 	__u64 cgroup;		/* of the socket; tells apart equal tuples in different namespaces */
 };
 
-/* How a connection was judged; generation 0 in a slot: its handshake is not over. */
+/*
+ * How a connection was judged. What decides stands in the last eight bytes, which are written at once:
+ * two CPUs that judge by different tables never leave a mixture.
+ */
 struct ww_judgement {
-	__u32 generation;	/* of the tables that judged it last */
 	__u32 rule;
 	__u32 observed_rule;
+	__u32 generation;	/* of the tables that judged it last; 0 in a slot: its handshake is not over */
 	__u8 action;
 	__u8 flags;		/* of the verdict */
 	__u8 reason;
@@ -213,6 +217,7 @@ struct ww_announced {
 	__u32 badge;
 	__u32 unit;
 	__u32 enforcer;		/* index of the client's Enforcer */
+	__u32 busy;		/* 1 while one CPU has the slot to itself */
 	__u16 dialled;
 	__u8 epoch;
 	__u8 pad[9];
@@ -232,11 +237,12 @@ struct ww_connecting {
 	__u32 isn;
 	__u32 unit;
 	__u32 peer;		/* 0 without identity, or until the server has proved its own */
+	__u32 busy;		/* 1 while one CPU has the slot to itself */
 	__u16 dialled;
 	__u8 epoch;
 	__u8 server_epoch;
 	__u8 bad_proofs;
-	__u8 pad[15];
+	__u8 pad[3];
 };
 
 /* Everything known about one live connection that has outgrown its slot; found by a hash of its id. */
@@ -327,6 +333,7 @@ enum ww_event_kind {
 	WW_EVENT_BADGE_UNKNOWN = 1,
 	WW_EVENT_REFUSED = 2,	/* an explicit reject of a SYN: the client is owed an RST */
 	WW_EVENT_ABORT = 3,	/* the server's proved identity is refused: the local socket is to end */
+	WW_EVENT_STRAY = 4,	/* written by tally: a socket without a record of its admission */
 };
 
 struct ww_event {
@@ -338,7 +345,7 @@ struct ww_event {
 	__u16 remote_port;	/* network order */
 	__u32 sequence;		/* of the SYN, host order */
 	__u64 netns;		/* cookie */
-	__u64 socket;		/* cookie, WW_EVENT_ABORT */
+	__u64 socket;		/* cookie, 0 where it is not known */
 };
 
 #endif /* WW_API_H */

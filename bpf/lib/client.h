@@ -36,12 +36,53 @@ inline_always int client_abort(struct __sk_buff *skb, const struct segment *seg,
 	return client_drop(seg, unit, badge, reason, verdict);
 }
 
+/* What a SYN-ACK has settled about its connection. */
+struct settled {
+	const struct ww_flow_id *id;
+	const struct ww_verdict *verdict;	/* NULL: a unit and itself */
+	__u64 place;
+	__u64 proof;
+	__u32 generation;	/* of the tables that were asked */
+	__u32 peer;
+	__u8 server_epoch;
+};
+
+inline_always bool client_record(struct ww_connecting *slot, __u64 cookie, const struct settled *what)
+{
+	bool ours;
+
+	if (!take(&slot->busy))
+		return false;
+	ours = slot->cookie == cookie;
+	if (ours) {
+		slot->id = *what->id;
+		slot->place = what->place;
+		slot->proof = what->proof;
+		slot->peer = what->peer;
+		slot->server_epoch = what->server_epoch;
+		judgement_admit(&slot->judged, what->verdict, what->generation);
+	}
+	give_back(&slot->busy);
+	return ours;
+}
+
+/* Makes the slot the record of the connection, before the socket may know. */
+inline_always int client_open(struct ww_connecting *slot, __u64 cookie, const struct settled *what)
+{
+	if (!client_record(slot, cookie, what))
+		return WW_DROP;
+	if (generation_now() == what->generation)
+		return WW_PASS;
+	return reconsider_connecting(slot, cookie) ? WW_PASS : WW_DROP;
+}
+
 /* No option: the address speaks. The slot is not trusted for whose connection it is. */
 inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
 					  const struct ww_flow_id *id, struct ww_connecting *slot)
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
 	struct ww_verdict *verdict;
+	struct settled settled = {};
 	struct ww_unit *unit;
 	__u64 place;
 
@@ -54,10 +95,11 @@ inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock
 			     bpf_ntohs(id->remote_port));
 	if (!verdict || verdict->action != WW_ALLOW)
 		return client_abort(skb, seg, unit->badge, 0, WW_REASON_POLICY, verdict);
-	slot->id = *id;
-	slot->place = place;
-	judgement_of(&slot->judged, verdict, generation);
-	return WW_PASS;
+	settled.id = id;
+	settled.verdict = verdict;
+	settled.place = place;
+	settled.generation = generation;
+	return client_open(slot, bpf_get_socket_cookie(skb), &settled);
 }
 
 inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
@@ -65,6 +107,7 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
 {
 	__u32 generation = generation_now(), bank = bank_of(generation), own = slot->unit, badge;
 	struct ww_verdict *verdict = NULL;
+	struct settled settled = {};
 	struct synack_option option;
 	struct transcript t = {};
 	struct ww_peer *peer;
@@ -105,13 +148,14 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
 		if (!verdict || verdict->action != WW_ALLOW)
 			return client_abort(skb, seg, own, badge, WW_REASON_POLICY, verdict);
 	}
-	slot->proof = proof_of(key, WW_MESSAGE_ACK, &t);
-	slot->server_epoch = t.server_epoch;
-	slot->peer = badge;
-	slot->id = *id;
-	judgement_of(&slot->judged, verdict, generation);
-	slot->judged.action = WW_ALLOW;
-	return WW_PASS;
+	settled.id = id;
+	settled.verdict = verdict;
+	settled.place = slot->place;
+	settled.proof = proof_of(key, WW_MESSAGE_ACK, &t);
+	settled.generation = generation;
+	settled.peer = badge;
+	settled.server_epoch = t.server_epoch;
+	return client_open(slot, bpf_get_socket_cookie(skb), &settled);
 }
 
 /*

@@ -12,6 +12,7 @@
 #ifndef WW_FLOW_H
 #define WW_FLOW_H
 
+#include "kernel.h"
 #include "policy.h"
 #include "siphash.h"
 #include "units.h"
@@ -31,15 +32,17 @@ struct {
  */
 inline_always __u64 flow_key(const struct ww_flow_id *id)
 {
-	return prf3(state.secret, (__u64)id->remote.word[1] << 32 | id->remote.word[0],
+	return prf5(state.secret, (__u64)id->remote.word[1] << 32 | id->remote.word[0],
 		    (__u64)id->remote.word[3] << 32 | id->remote.word[2],
+		    (__u64)id->local.word[1] << 32 | id->local.word[0],
+		    (__u64)id->local.word[3] << 32 | id->local.word[2],
 		    id->cgroup << 32 | (__u64)id->remote_port << 16 | id->local_port);
 }
 
 inline_always bool same_flow(const struct ww_flow_id *a, const struct ww_flow_id *b)
 {
 	return a->remote_port == b->remote_port && a->local_port == b->local_port && a->cgroup == b->cgroup &&
-	       address_equal(&a->remote, &b->remote);
+	       address_equal(&a->remote, &b->remote) && address_equal(&a->local, &b->local);
 }
 
 /* Aggregates by what a person would tell apart; read in bulk, never cleared while in use. */
@@ -106,10 +109,27 @@ struct numbers {
 	__u32 pad;
 };
 
-inline_always void numbers_of(struct numbers *n, const struct bpf_tcp_sock *tcp)
+/* Whether the other end has sent its FIN, and whether this end has at least queued its own. */
+inline_always bool fin_received(__u8 tcp_state)
 {
-	n->bytes_in = tcp->bytes_received;
-	n->bytes_out = tcp->bytes_acked + (tcp->snd_nxt - tcp->snd_una);
+	return tcp_state == BPF_TCP_CLOSE_WAIT || tcp_state == BPF_TCP_LAST_ACK || tcp_state == BPF_TCP_CLOSING;
+}
+
+inline_always bool fin_queued(__u8 tcp_state)
+{
+	return tcp_state == BPF_TCP_FIN_WAIT1 || tcp_state == BPF_TCP_FIN_WAIT2 || tcp_state == BPF_TCP_LAST_ACK ||
+	       tcp_state == BPF_TCP_CLOSING;
+}
+
+/* A FIN occupies one number of the sequence; it is no byte that anybody sent. */
+inline_always void numbers_of(struct numbers *n, struct tcp_sock *tcp, __u8 tcp_state)
+{
+	__u32 next = tcp->snd_nxt;
+
+	n->bytes_in = tcp->bytes_received - (fin_received(tcp_state) && tcp->bytes_received);
+	n->bytes_out = tcp->bytes_acked + (next - tcp->snd_una);
+	if (fin_queued(tcp_state) && next == tcp->write_seq && n->bytes_out)
+		n->bytes_out--;
 	n->segments_in = tcp->segs_in;
 	n->segments_out = tcp->segs_out;
 	n->latency_us = tcp->srtt_us >> 3;
@@ -163,7 +183,7 @@ own_frame void account_first(const struct ends *ends, const struct numbers *n)
 		.packets_in = n->segments_in,
 		.packets_out = n->segments_out,
 		.bytes_in = n->bytes_in,
-		.bytes_out = n->bytes_out ? n->bytes_out - 1 : 0, /* the SYN occupies one sequence number */
+		.bytes_out = n->bytes_out - (ends->direction == WW_OUT && n->bytes_out), /* the SYN is no byte either */
 		.latency_us = ends->direction == WW_OUT ? n->latency_us : 0,
 	};
 	struct ww_flow_key key;
@@ -210,14 +230,23 @@ inline_always void account(struct ww_flow *flow, const struct numbers *n)
 	account_first(&ends, n);
 }
 
-inline_always void judgement_of(struct ww_judgement *judged, const struct ww_verdict *verdict, __u32 generation)
+_Static_assert(offsetof(struct ww_judgement, generation) == 8, "the second half of a judgement is one word");
+_Static_assert(offsetof(struct ww_judgement, action) == 12, "action, flags and reason in the order of their shifts");
+
+inline_always void judgement_mark(struct ww_judgement *judged, __u32 generation, __u64 action, __u64 flags,
+				  __u64 reason)
+{
+	__u64 word = generation | action << 32 | flags << 40 | reason << 48;
+
+	WRITE_ONCE(*(__u64 *)&judged->generation, word);
+}
+
+/* Allowed, by a verdict or (none) because a unit may always talk to itself. */
+inline_always void judgement_admit(struct ww_judgement *judged, const struct ww_verdict *verdict, __u32 generation)
 {
 	judged->rule = verdict ? verdict->rule : 0;
 	judged->observed_rule = verdict ? verdict->observed_rule : 0;
-	judged->action = verdict ? verdict->action : WW_REJECT;
-	judged->flags = verdict ? verdict->flags : 0;
-	judged->reason = WW_REASON_POLICY;
-	judged->generation = generation;
+	judgement_mark(judged, generation, WW_ALLOW, verdict ? verdict->flags : 0, WW_REASON_POLICY);
 }
 
 /*
@@ -235,7 +264,7 @@ own_frame bool judge_again(const struct ends *ends, __u32 generation)
 	unit = unit_at(ends->place);
 	if (unit && unit->badge == ends->unit && unit->class[bank]) {
 		if (ends->peer && ends->peer == ends->unit) {
-			judged->generation = generation;
+			judgement_admit(judged, NULL, generation);
 			return true;
 		}
 		if (ends->peer) {
@@ -248,10 +277,13 @@ own_frame bool judge_again(const struct ends *ends, __u32 generation)
 			verdict = verdict_of(bank, unit->class[bank], peer_class, ends->direction, IPPROTO_TCP,
 					     ends->port);
 	}
-	judgement_of(judged, verdict, generation);
-	if (judged->action == WW_ALLOW)
+	if (verdict && verdict->action == WW_ALLOW) {
+		judgement_admit(judged, verdict, generation);
 		return true;
-	judged->reason = WW_REASON_REVOKED;
+	}
+	judged->rule = verdict ? verdict->rule : 0;
+	judged->observed_rule = verdict ? verdict->observed_rule : 0;
+	judgement_mark(judged, generation, WW_REJECT, verdict ? verdict->flags : 0, WW_REASON_REVOKED);
 	return false;
 }
 

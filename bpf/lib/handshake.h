@@ -6,6 +6,10 @@
  * retransmitted SYN by that, never more: what counts is covered by the proofs, whoever wrote the slot.
  * A young connection is moved to the table of live ones first. So a flood of half-open connections
  * has nothing to fill up, and a connection that comes and goes costs no table anything.
+ *
+ * A record says who was admitted, so no CPU may see or leave half of one: whoever makes, reads or moves
+ * the record of a young connection takes the slot before. Nobody waits long for it; who does not get
+ * it drops the packet, which TCP sends again.
  */
 #ifndef WW_HANDSHAKE_H
 #define WW_HANDSHAKE_H
@@ -54,6 +58,23 @@ inline_always struct ww_connecting *connecting_slot(__u64 cookie)
 	return bpf_map_lookup_elem(&connecting, &index);
 }
 
+#define WW_PATIENCE 32 /* tries; a slot is held for some hundred nanoseconds at most */
+
+inline_always bool take(__u32 *busy)
+{
+	for (int i = 0; i < WW_PATIENCE; i++) {
+		if (!__sync_val_compare_and_swap(busy, 0, 1))
+			return true;
+	}
+	return false;
+}
+
+inline_always void give_back(__u32 *busy)
+{
+	__sync_lock_test_and_set(busy, 0); /* with a full barrier on every machine */
+}
+
+/* Whether the slot holds a young connection. Certain only for whoever has taken it. */
 inline_always bool is_open(const struct ww_judgement *judged)
 {
 	return judged->generation != 0;
@@ -81,6 +102,22 @@ inline_always void ends_of_connecting(struct ends *ends, struct ww_connecting *s
 	ends->direction = WW_OUT;
 }
 
+#ifndef WW_ITERATOR
+/* Room for one record while it moves. Everything but iterators runs with bottom halves off: nothing nests. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ww_flow);
+} moving SEC(".maps");
+
+#define WW_MOVING(name)						\
+	__u32 zero_index = 0;					\
+	struct ww_flow *name = bpf_map_lookup_elem(&moving, &zero_index)
+#else
+#define WW_MOVING(name) struct ww_flow name##_room, *name = &name##_room
+#endif
+
 inline_always bool keep(const struct ww_flow *flow)
 {
 	__u64 key = flow_key(&flow->id);
@@ -91,23 +128,28 @@ inline_always bool keep(const struct ww_flow *flow)
 	return false;
 }
 
-/* Moves a young connection to the table of live ones. False when that is full: then it stays. */
+/*
+ * Moves a young connection to the table of live ones; its slot must be taken. False when that is full:
+ * then it stays.
+ */
 own_frame bool keep_announced(struct ww_announced *slot)
 {
-	struct ww_flow flow = {
-		.id = slot->id,
-		.judged = slot->judged,
-		.place = slot->place,
-		.opened = coarse_now(),
-		.unit = slot->unit,
-		.peer = slot->badge,
-		.server_isn = slot->server_isn,
-		.tally = state.tally,
-		.port = bpf_ntohs(slot->id.local_port),
-		.direction = WW_IN,
-	};
+	WW_MOVING(flow);
 
-	if (!keep(&flow))
+	if (!flow)
+		return false;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->id = slot->id;
+	flow->judged = slot->judged;
+	flow->place = slot->place;
+	flow->opened = coarse_now();
+	flow->unit = slot->unit;
+	flow->peer = slot->badge;
+	flow->server_isn = slot->server_isn;
+	flow->tally = state.tally;
+	flow->port = bpf_ntohs(slot->id.local_port);
+	flow->direction = WW_IN;
+	if (!keep(flow))
 		return false;
 	slot->judged.generation = 0;
 	slot->badge = 0;
@@ -116,27 +158,63 @@ own_frame bool keep_announced(struct ww_announced *slot)
 
 own_frame bool keep_connecting(struct ww_connecting *slot)
 {
-	struct ww_flow flow = {
-		.id = slot->id,
-		.judged = slot->judged,
-		.place = slot->place,
-		.nonce = slot->nonce,
-		.proof = slot->proof,
-		.opened = coarse_now(),
-		.unit = slot->unit,
-		.peer = slot->peer,
-		.tally = state.tally,
-		.port = slot->dialled,
-		.direction = WW_OUT,
-		.epoch = slot->epoch,
-		.server_epoch = slot->server_epoch,
-	};
+	WW_MOVING(flow);
 
-	if (!keep(&flow))
+	if (!flow)
+		return false;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->id = slot->id;
+	flow->judged = slot->judged;
+	flow->place = slot->place;
+	flow->nonce = slot->nonce;
+	flow->proof = slot->proof;
+	flow->opened = coarse_now();
+	flow->unit = slot->unit;
+	flow->peer = slot->peer;
+	flow->tally = state.tally;
+	flow->port = slot->dialled;
+	flow->direction = WW_OUT;
+	flow->epoch = slot->epoch;
+	flow->server_epoch = slot->server_epoch;
+	if (!keep(flow))
 		return false;
 	slot->judged.generation = 0;
 	slot->cookie = 0;
 	return true;
+}
+
+/*
+ * Asks the tables again about a connection that is just being opened: they have changed since they
+ * were asked, and the agent's look at all records may have come before this one was there.
+ */
+own_frame bool reconsider_announced(struct ww_announced *slot, const struct ww_flow_id *id)
+{
+	bool allowed = false;
+	struct ends ends;
+
+	if (!take(&slot->busy))
+		return false;
+	if (is_open(&slot->judged) && same_flow(&slot->id, id)) {
+		ends_of_announced(&ends, slot);
+		allowed = still_allowed(&ends);
+	}
+	give_back(&slot->busy);
+	return allowed;
+}
+
+own_frame bool reconsider_connecting(struct ww_connecting *slot, __u64 cookie)
+{
+	bool allowed = false;
+	struct ends ends;
+
+	if (!take(&slot->busy))
+		return false;
+	if (is_open(&slot->judged) && slot->cookie == cookie) {
+		ends_of_connecting(&ends, slot);
+		allowed = still_allowed(&ends);
+	}
+	give_back(&slot->busy);
+	return allowed;
 }
 
 /*
@@ -145,14 +223,20 @@ own_frame bool keep_connecting(struct ww_connecting *slot)
  */
 inline_always void flow_id_of(struct ww_flow_id *id, struct bpf_sock *sk, __u64 cgroup)
 {
-	__u32 v4 = READ_ONCE(sk->dst_ip4);
+	__u32 remote4 = READ_ONCE(sk->dst_ip4), local4 = READ_ONCE(sk->src_ip4);
 
 	id->remote.word[0] = READ_ONCE(sk->dst_ip6[0]);
 	id->remote.word[1] = READ_ONCE(sk->dst_ip6[1]);
 	id->remote.word[2] = READ_ONCE(sk->dst_ip6[2]);
 	id->remote.word[3] = READ_ONCE(sk->dst_ip6[3]);
-	if (READ_ONCE(sk->family) == WW_AF_INET)
-		address_v4(&id->remote, v4);
+	id->local.word[0] = READ_ONCE(sk->src_ip6[0]);
+	id->local.word[1] = READ_ONCE(sk->src_ip6[1]);
+	id->local.word[2] = READ_ONCE(sk->src_ip6[2]);
+	id->local.word[3] = READ_ONCE(sk->src_ip6[3]);
+	if (READ_ONCE(sk->family) == WW_AF_INET) {
+		address_v4(&id->remote, remote4);
+		address_v4(&id->local, local4);
+	}
 	id->remote_port = READ_ONCE(sk->dst_port);
 	id->local_port = bpf_htons(READ_ONCE(sk->src_port));
 	id->pad = 0;
@@ -168,12 +252,6 @@ inline_always struct ww_flow *flow_find(const struct ww_flow_id *id)
 	return flow && same_flow(&flow->id, id) ? flow : NULL;
 }
 
-inline_always bool closing(struct bpf_sock *sk)
-{
-	return sk->state == BPF_TCP_FIN_WAIT1 || sk->state == BPF_TCP_FIN_WAIT2 || sk->state == BPF_TCP_LAST_ACK ||
-	       sk->state == BPF_TCP_CLOSING;
-}
-
 /* What a packet means for the record of its connection. */
 struct moment {
 	struct numbers numbers;	/* of the socket, if it is the last packet */
@@ -181,18 +259,32 @@ struct moment {
 	bool reset;
 };
 
-inline_always void moment_of(struct moment *now, struct bpf_sock *sk, __u8 flags, bool last)
+/*
+ * Whether a segment that came in is the last that its socket will act upon; *now* then has the socket's
+ * numbers. Only what the kernel is going to accept counts, or anybody could end the record of a
+ * connection that lives on, and with it what policy has a hold on. (Should the kernel refuse the segment
+ * all the same, the agent finds a socket without record.)
+ */
+own_frame bool ends_connection(struct __sk_buff *skb, struct bpf_sock *sk, struct moment *now)
 {
-	struct bpf_tcp_sock *tcp;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	__u8 tcp_state = sk->state;
+	struct segment seg;
+	__u32 next, after;
 
-	__builtin_memset(now, 0, sizeof(*now));
-	now->last = last;
-	now->reset = flags & TCP_RST;
-	if (!last)
-		return;
-	tcp = bpf_tcp_sock(sk);
-	if (tcp)
-		numbers_of(&now->numbers, tcp);
+	if (!tcp || !parse_segment(skb, 0, true, &seg))
+		return false;
+	numbers_of(&now->numbers, tcp, tcp_state);
+	next = tcp->rcv_nxt;
+	if (seg.flags & TCP_RST)
+		return seg.seq == next || (fin_received(tcp_state) && seg.seq + 1 == next);
+	if (seg.flags & TCP_FIN && !fin_received(tcp_state)) {
+		after = seg.seq + seg.payload;
+		if ((__s32)(next - seg.seq) < 0 || (__s32)(after - next) < 0)
+			return false; /* out of order: the end is not there yet */
+		now->numbers.bytes_in += after - next;
+	}
+	return tcp_state == BPF_TCP_FIN_WAIT2 || seg.ack == tcp->write_seq;
 }
 
 /* Whether the packet may pass; RSTs always may, so that the other end learns that it is over. */
@@ -222,8 +314,11 @@ inline_always int grown_segment(struct ww_flow *flow, const struct moment *now)
 	struct ends ends;
 	int verdict;
 
-	if (flow->existing)
+	if (flow->existing) {
+		if (now->last)
+			bpf_map_delete_elem(&live, &key);
 		return WW_PASS;
+	}
 	ends_of_flow(&ends, flow);
 	if (now->last)
 		account(flow, &now->numbers);
@@ -233,36 +328,63 @@ inline_always int grown_segment(struct ww_flow *flow, const struct moment *now)
 	return verdict;
 }
 
+#define WW_NO_RECORD 2
+
+inline_always int connecting_segment(__u64 cookie, const struct moment *now)
+{
+	struct ww_connecting *slot = connecting_slot(cookie);
+	int verdict = WW_NO_RECORD;
+	struct ends ends;
+
+	if (!slot || slot->cookie != cookie || !is_open(&slot->judged) || !take(&slot->busy))
+		return WW_NO_RECORD;
+	if (slot->cookie == cookie && is_open(&slot->judged)) {
+		ends_of_connecting(&ends, slot);
+		verdict = young_segment(&ends, now);
+	}
+	give_back(&slot->busy);
+	return verdict;
+}
+
+inline_always int announced_segment(const struct ww_flow_id *id, const struct moment *now)
+{
+	struct ww_announced *slot = announced_slot(&id->remote, id->remote_port);
+	int verdict = WW_NO_RECORD;
+	struct ends ends;
+
+	if (!slot || !is_open(&slot->judged) || !same_flow(&slot->id, id) || !take(&slot->busy))
+		return WW_NO_RECORD;
+	if (is_open(&slot->judged) && same_flow(&slot->id, id)) {
+		ends_of_announced(&ends, slot);
+		verdict = young_segment(&ends, now);
+	}
+	give_back(&slot->busy);
+	return verdict;
+}
+
 /*
  * A packet that needs its connection's record: it may be the last, or the tables have changed since
  * all records were judged.
  */
-own_frame int live_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgroup, __u8 flags, bool last)
+own_frame int live_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgroup, const struct moment *now)
 {
-	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct ww_connecting *out = connecting_slot(cookie);
-	struct ww_announced *in;
 	struct ww_flow_id id;
 	struct ww_flow *flow;
-	struct moment now;
-	struct ends ends;
+	int verdict;
 
-	moment_of(&now, sk, flags, last);
-	if (out && out->cookie == cookie && is_open(&out->judged)) {
-		ends_of_connecting(&ends, out);
-		return young_segment(&ends, &now);
-	}
+	verdict = connecting_segment(bpf_get_socket_cookie(skb), now);
+	if (verdict != WW_NO_RECORD)
+		return verdict;
 	flow_id_of(&id, sk, cgroup);
-	in = announced_slot(&id.remote, id.remote_port);
-	if (in && is_open(&in->judged) && same_flow(&in->id, &id)) {
-		ends_of_announced(&ends, in);
-		return young_segment(&ends, &now);
-	}
+	verdict = announced_segment(&id, now);
+	if (verdict != WW_NO_RECORD)
+		return verdict;
 	flow = flow_find(&id);
 	if (flow)
-		return grown_segment(flow, &now);
-	if (all_judged() || is_agent(cgroup) || closing(sk) || now.reset)
-		return WW_PASS;
+		return grown_segment(flow, now);
+	if (all_judged() || now->reset || is_agent(cgroup) || sk->state == BPF_TCP_LAST_ACK ||
+	    sk->state == BPF_TCP_CLOSING)
+		return WW_PASS; /* in these two states what was queued leaves, and nothing comes in any more */
 	count_drop(WW_REASON_STATE_MISSING); /* until the agent has looked at all sockets */
 	return WW_DROP;
 }

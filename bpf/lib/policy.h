@@ -65,11 +65,13 @@ inline_always __u32 segment_of(__u32 bank, __u8 protocol, __u16 port)
 {
 	__u32 index = (bank & 1) * 2 + (protocol == IPPROTO_UDP);
 	struct ww_segments *numbers;
+	__u64 at = port;
 
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
 		return 0;
 	numbers = bpf_map_lookup_elem(&segments, &index);
-	return numbers ? READ_ONCE(numbers->number[port]) : 0;
+	asm volatile("%0 &= 0xffff" : "+r"(at)); /* verifiers up to 6.1 take a byte swap's result for any number */
+	return numbers ? READ_ONCE(numbers->number[at]) : 0;
 }
 
 /* Class of an address without identity. */

@@ -54,49 +54,70 @@ inline_always struct ww_verdict *server_verdict(const struct listener *at, __u32
 	return verdict_of(at->bank, at->unit->class[at->bank & 1], peer_class, WW_IN, IPPROTO_TCP, at->port);
 }
 
-/* The slot for a remote end, emptied of a young connection that another remote end left there. */
-inline_always struct ww_announced *server_slot(const struct segment *seg)
+/* The connection that a segment belongs to or opens, as its socket sees it or is going to. */
+inline_always void id_of_segment(struct ww_flow_id *id, const struct segment *seg, const struct listener *at)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	id->local = seg->local;
+	id->remote = seg->remote;
+	id->remote_port = seg->remote_port;
+	id->local_port = seg->local_port;
+	id->pad = 0;
+	id->cgroup = at->cgroup;
+}
 
-	if (slot && is_open(&slot->judged) && !announced_is(slot, &seg->remote, seg->remote_port) &&
-	    !keep_announced(slot))
-		return NULL;
-	return slot;
+/* Makes room in a slot that is taken; whoever's young connection stands in it moves to the table. */
+inline_always bool emptied(struct ww_announced *slot, const struct ww_flow_id *but)
+{
+	return !is_open(&slot->judged) || (but && same_flow(&slot->id, but)) || keep_announced(slot);
+}
+
+inline_always bool server_record(struct ww_announced *slot, const struct ww_flow_id *id, const struct segment *seg,
+				 const struct listener *at, __u32 badge, const struct ww_verdict *verdict)
+{
+	bool empty;
+
+	if (!take(&slot->busy))
+		return false;
+	empty = emptied(slot, id);
+	if (empty) {
+		slot->id = *id;
+		slot->place = at->place;
+		slot->badge = badge;
+		slot->unit = at->unit->badge;
+		slot->server_isn = seg->ack - 1;
+		judgement_admit(&slot->judged, verdict, at->generation);
+	}
+	give_back(&slot->busy);
+	return empty;
 }
 
 /*
- * Enters the connection that this ACK completes, before the kernel makes its socket. Where it makes
- * none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very handshake only.
+ * Makes the slot the record of the connection that this ACK completes, before the kernel makes its
+ * socket. Where it makes none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very
+ * handshake only.
  */
-inline_always int server_open(struct ww_announced *slot, const struct segment *seg, const struct listener *at,
-			      __u32 badge, const struct ww_verdict *verdict)
+own_frame int server_open(const struct segment *seg, const struct listener *at, __u32 badge,
+			  const struct ww_verdict *verdict)
 {
-	slot->id.remote = seg->remote;
-	slot->id.remote_port = seg->remote_port;
-	slot->id.local_port = seg->local_port;
-	slot->id.cgroup = at->cgroup;
-	slot->place = at->place;
-	slot->badge = badge;
-	slot->unit = at->unit->badge;
-	slot->server_isn = seg->ack - 1;
-	judgement_of(&slot->judged, verdict, at->generation);
-	slot->judged.action = WW_ALLOW;
-	return WW_PASS;
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	struct ww_flow_id id;
+
+	id_of_segment(&id, seg, at);
+	if (!slot || !server_record(slot, &id, seg, at, badge, verdict))
+		return WW_DROP;
+	if (generation_now() == at->generation)
+		return WW_PASS;
+	return reconsider_announced(slot, &id) ? WW_PASS : WW_DROP;
 }
 
 /* No identity: the address speaks, as an external network or as somewhere. */
 inline_always int server_without_identity(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
 	struct ww_verdict *verdict = server_verdict(at, class_of_address(&seg->remote, at->bank));
-	struct ww_announced *slot;
 
 	if (!verdict || verdict->action != WW_ALLOW)
 		return server_refuse(skb, seg, at, 0, verdict);
-	if (seg->flags & TCP_SYN)
-		return WW_PASS;
-	slot = server_slot(seg);
-	return slot ? server_open(slot, seg, at, 0, verdict) : WW_DROP;
+	return (seg->flags & TCP_SYN) ? WW_PASS : server_open(seg, at, 0, verdict);
 }
 
 /* The peer behind a badge, if the tables in force know it. */
@@ -111,10 +132,11 @@ inline_always struct ww_peer *server_peer(struct __sk_buff *skb, const struct se
 	return NULL;
 }
 
-/* What the SYN-ACK has to know of the SYN; without a badge, that it needs none. */
+/* What the SYN-ACK has to know of the SYN; without a badge, that it needs none. The slot is taken. */
 inline_always void server_note(struct ww_announced *slot, const struct segment *seg, const struct listener *at,
 			       __u32 badge)
 {
+	slot->id.local = seg->local;
 	slot->id.remote = seg->remote;
 	slot->id.remote_port = seg->remote_port;
 	slot->id.local_port = seg->local_port;
@@ -124,25 +146,52 @@ inline_always void server_note(struct ww_announced *slot, const struct segment *
 	slot->unit = at->unit->badge;
 }
 
+inline_always int server_syn_without_identity(struct __sk_buff *skb, const struct segment *seg,
+					      const struct listener *at)
+{
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	bool empty;
+
+	if (!server_without_identity(skb, seg, at) || !slot || !take(&slot->busy))
+		return WW_DROP;
+	empty = emptied(slot, NULL);
+	if (empty)
+		server_note(slot, seg, at, 0);
+	give_back(&slot->busy);
+	return empty ? WW_PASS : WW_DROP;
+}
+
+/* Notes what an identity announced; *option* is the SYN's. */
+inline_always int server_announced(const struct segment *seg, const struct listener *at,
+				   const struct syn_option *option, __u32 enforcer)
+{
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	bool empty;
+
+	if (!slot || !take(&slot->busy))
+		return WW_DROP;
+	empty = emptied(slot, NULL);
+	if (empty) {
+		server_note(slot, seg, at, bpf_ntohl(option->head.badge));
+		slot->enforcer = enforcer;
+		slot->dialled = bpf_ntohs(option->dialled);
+		slot->epoch = option->epoch;
+		slot->nonce = load_be64(option->nonce);
+	}
+	give_back(&slot->busy);
+	return empty ? WW_PASS : WW_DROP;
+}
+
 inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
 {
-	struct ww_announced *slot = server_slot(seg);
 	struct ww_verdict *verdict;
 	struct syn_option option;
 	struct ww_peer *peer;
 	struct ww_keys *pair;
 	__u32 badge;
 
-	if (!slot)
-		return WW_DROP;
-	if (is_open(&slot->judged) && !keep_announced(slot)) /* the same remote end again, at another port */
-		return WW_DROP;
-	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION) {
-		if (!server_without_identity(skb, seg, at))
-			return WW_DROP;
-		server_note(slot, seg, at, 0);
-		return WW_PASS;
-	}
+	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION)
+		return server_syn_without_identity(skb, seg, at);
 	badge = bpf_ntohl(option.head.badge);
 	if (seg->payload)
 		return server_drop(seg, at, badge, WW_REASON_SYN_PAYLOAD);
@@ -157,12 +206,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 	pair = keys_of(peer->enforcer);
 	if (!pair || !pairwise_key(pair, state.epoch, option.epoch))
 		return server_drop(seg, at, badge, WW_REASON_KEY_MISSING);
-	server_note(slot, seg, at, badge);
-	slot->enforcer = peer->enforcer;
-	slot->dialled = bpf_ntohs(option.dialled);
-	slot->epoch = option.epoch;
-	slot->nonce = load_be64(option.nonce);
-	return WW_PASS;
+	return server_announced(seg, at, &option, peer->enforcer);
 }
 
 own_frame bool ack_proves(const struct segment *seg, const struct listener *at, const struct ack_option *option,
@@ -193,27 +237,75 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 	return proof_of(key, WW_MESSAGE_ACK, &t) == proof;
 }
 
-/* Data of a connection whose ACK was proved but has no socket yet; its record says whose it is. */
-own_frame bool server_awaits(const struct segment *seg, const struct listener *at, struct ww_announced *slot)
+/* What is known of a connection whose ACK, or later segment, brings no proof. */
+enum plain {
+	WW_PLAIN_UNKNOWN,	/* nothing: its address speaks */
+	WW_PLAIN_ADMITTED,	/* it was proved, or needed no proof, and has no socket yet */
+	WW_PLAIN_REFUSED,	/* as before, but a later revision refuses it */
+	WW_PLAIN_ANNOUNCED,	/* its SYN announced an identity: the proof is missing */
+};
+
+inline_always enum plain admitted_if(const struct ends *ends, bool this_handshake)
 {
-	struct ww_flow_id id = {
-		.remote = seg->remote,
-		.remote_port = seg->remote_port,
-		.local_port = seg->local_port,
-		.cgroup = at->cgroup,
-	};
+	if (!this_handshake)
+		return WW_PLAIN_UNKNOWN;
+	return still_allowed(ends) ? WW_PLAIN_ADMITTED : WW_PLAIN_REFUSED;
+}
+
+inline_always enum plain plain_in_slot(struct ww_announced *slot, const struct ww_flow_id *id, __u32 server_isn)
+{
+	enum plain what = WW_PLAIN_UNKNOWN;
+	struct ends ends;
+
+	if (is_open(&slot->judged)) {
+		if (same_flow(&slot->id, id)) {
+			ends_of_announced(&ends, slot);
+			what = admitted_if(&ends, slot->server_isn == server_isn);
+		}
+	} else if (slot->badge && announced_is(slot, &id->remote, id->remote_port)) {
+		what = WW_PLAIN_ANNOUNCED;
+	}
+	return what;
+}
+
+own_frame enum plain plain_ack(const struct segment *seg, const struct listener *at, __u32 *badge)
+{
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	enum plain what;
+	struct ww_flow_id id;
 	struct ww_flow *flow;
 	struct ends ends;
 
-	if (is_open(&slot->judged) && same_flow(&slot->id, &id)) {
-		ends_of_announced(&ends, slot);
-		return slot->server_isn == seg->ack - 1 && still_allowed(&ends);
-	}
+	id_of_segment(&id, seg, at);
+	if (!slot || !take(&slot->busy))
+		return WW_PLAIN_REFUSED;
+	what = plain_in_slot(slot, &id, seg->ack - 1);
+	*badge = slot->badge;
+	give_back(&slot->busy);
+	if (what == WW_PLAIN_ADMITTED || what == WW_PLAIN_REFUSED)
+		return what;
 	flow = flow_find(&id);
 	if (!flow || flow->direction != WW_IN || flow->server_isn != seg->ack - 1)
-		return false;
+		return what;
 	ends_of_flow(&ends, flow);
-	return still_allowed(&ends);
+	return admitted_if(&ends, true);
+}
+
+inline_always int server_plain_ack(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
+{
+	__u32 badge = 0;
+
+	switch (plain_ack(seg, at, &badge)) {
+	case WW_PLAIN_ADMITTED:
+		return WW_PASS;
+	case WW_PLAIN_REFUSED:
+		count_drop(WW_REASON_REVOKED);
+		return WW_DROP;
+	case WW_PLAIN_ANNOUNCED:
+		return server_drop(seg, at, badge, WW_REASON_PROOF_MISSING);
+	default:
+		return server_without_identity(skb, seg, at);
+	}
 }
 
 inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
@@ -225,21 +317,14 @@ inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, c
 	struct ww_keys *pair;
 	__u32 badge;
 
-	if (!slot)
-		return WW_DROP;
-	if (!load_option(skb, seg, &option, sizeof(option))) {
-		if (server_awaits(seg, at, slot))
-			return WW_PASS;
-		if (slot->badge && announced_is(slot, &seg->remote, seg->remote_port))
-			return server_drop(seg, at, slot->badge, WW_REASON_PROOF_MISSING);
-		return server_without_identity(skb, seg, at);
-	}
+	if (!load_option(skb, seg, &option, sizeof(option)))
+		return server_plain_ack(skb, seg, at);
 	badge = bpf_ntohl(option.head.badge);
 	peer = server_peer(skb, seg, at, badge);
 	if (!peer)
 		return server_drop(seg, at, badge, WW_REASON_BADGE_UNKNOWN);
 	pair = keys_of(peer->enforcer);
-	if (!pair || !ack_proves(seg, at, &option, pair, slot))
+	if (!slot || !pair || !ack_proves(seg, at, &option, pair, slot))
 		return server_drop(seg, at, badge, WW_REASON_PROOF_WRONG);
 	count(WW_COUNT_PROVED);
 	if (badge != at->unit->badge) {
@@ -247,8 +332,7 @@ inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, c
 		if (!verdict || verdict->action != WW_ALLOW)
 			return server_refuse(skb, seg, at, badge, verdict);
 	}
-	slot = server_slot(seg);
-	return slot ? server_open(slot, seg, at, badge, verdict) : WW_DROP;
+	return server_open(seg, at, badge, verdict);
 }
 
 own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)

@@ -37,13 +37,16 @@
 		a ^= w;				\
 	} while (0)
 
+#define WW_SIPBEGIN(key)				\
+	__u64 a = (key)[0] ^ 0x736f6d6570736575ULL;	\
+	__u64 b = (key)[1] ^ 0x646f72616e646f6dULL;	\
+	__u64 c = (key)[0] ^ 0x6c7967656e657261ULL;	\
+	__u64 d = (key)[1] ^ 0x7465646279746573ULL
+
 /* MAC of the four words under the key; equals SipHash-2-4 of their 32 bytes in little endian. */
 inline_always __u64 siphash4(const __u64 key[2], __u64 w0, __u64 w1, __u64 w2, __u64 w3)
 {
-	__u64 a = key[0] ^ 0x736f6d6570736575ULL;
-	__u64 b = key[1] ^ 0x646f72616e646f6dULL;
-	__u64 c = key[0] ^ 0x6c7967656e657261ULL;
-	__u64 d = key[1] ^ 0x7465646279746573ULL;
+	WW_SIPBEGIN(key);
 
 	WW_SIPWORD(w0);
 	WW_SIPWORD(w1);
@@ -66,22 +69,37 @@ inline_always __u64 siphash4(const __u64 key[2], __u64 w0, __u64 w1, __u64 w2, _
 		a ^= w;				\
 	} while (0)
 
-/* SipHash-1-3 of three words: a pseudo-random function for numbers that never leave this host's trust. */
+#define WW_SIPEND1(bytes)			\
+	do {					\
+		WW_SIPWORD1((bytes) << 56);	\
+		c ^= 0xff;			\
+		WW_SIPROUND(a, b, c, d);	\
+		WW_SIPROUND(a, b, c, d);	\
+		WW_SIPROUND(a, b, c, d);	\
+	} while (0)
+
+/* SipHash-1-3: a pseudo-random function for numbers that never leave this host's trust. */
 inline_always __u64 prf3(const __u64 key[2], __u64 w0, __u64 w1, __u64 w2)
 {
-	__u64 a = key[0] ^ 0x736f6d6570736575ULL;
-	__u64 b = key[1] ^ 0x646f72616e646f6dULL;
-	__u64 c = key[0] ^ 0x6c7967656e657261ULL;
-	__u64 d = key[1] ^ 0x7465646279746573ULL;
+	WW_SIPBEGIN(key);
 
 	WW_SIPWORD1(w0);
 	WW_SIPWORD1(w1);
 	WW_SIPWORD1(w2);
-	WW_SIPWORD1(24ULL << 56);
-	c ^= 0xff;
-	WW_SIPROUND(a, b, c, d);
-	WW_SIPROUND(a, b, c, d);
-	WW_SIPROUND(a, b, c, d);
+	WW_SIPEND1(24ULL);
+	return a ^ b ^ c ^ d;
+}
+
+inline_always __u64 prf5(const __u64 key[2], __u64 w0, __u64 w1, __u64 w2, __u64 w3, __u64 w4)
+{
+	WW_SIPBEGIN(key);
+
+	WW_SIPWORD1(w0);
+	WW_SIPWORD1(w1);
+	WW_SIPWORD1(w2);
+	WW_SIPWORD1(w3);
+	WW_SIPWORD1(w4);
+	WW_SIPEND1(40ULL);
 	return a ^ b ^ c ^ d;
 }
 

@@ -19,7 +19,7 @@ class Limit(IntEnum):
 
     MAX_LEVELS = 16
     CONNECTING = 16384
-    ANNOUNCED = 8192
+    ANNOUNCED = 16384
     MAX_LIVE = 131072
     MAX_ENFORCERS = 8192
     MAX_PEERS = 65536
@@ -86,7 +86,8 @@ class Counter(IntEnum):
     FLOW_LOST = 38
     EVENT_LOST = 39
     EXISTING = 40
-    MAX = 41
+    SYNACK_UNKNOWN = 41
+    MAX = 42
 
 
 class VerdictFlag(IntEnum):
@@ -105,6 +106,7 @@ class EventKind(IntEnum):
     BADGE_UNKNOWN = 1
     REFUSED = 2
     ABORT = 3
+    STRAY = 4
 
 
 class NameKind(IntEnum):
@@ -233,14 +235,15 @@ class Address(ctypes.Structure):
 
 
 class FlowId(ctypes.Structure):
-    """struct ww_flow_id, 32 bytes."""
+    """struct ww_flow_id, 48 bytes."""
 
     _fields_ = [
-        ("remote", Address),  # 0
-        ("remote_port", ctypes.c_uint16),  # 16
-        ("local_port", ctypes.c_uint16),  # 18
-        ("pad", ctypes.c_uint32),  # 20
-        ("cgroup", ctypes.c_uint64),  # 24
+        ("local", Address),  # 0
+        ("remote", Address),  # 16
+        ("remote_port", ctypes.c_uint16),  # 32
+        ("local_port", ctypes.c_uint16),  # 34
+        ("pad", ctypes.c_uint32),  # 36
+        ("cgroup", ctypes.c_uint64),  # 40
     ]
 
 
@@ -248,9 +251,9 @@ class Judgement(ctypes.Structure):
     """struct ww_judgement, 16 bytes."""
 
     _fields_ = [
-        ("generation", ctypes.c_uint32),  # 0
-        ("rule", ctypes.c_uint32),  # 4
-        ("observed_rule", ctypes.c_uint32),  # 8
+        ("rule", ctypes.c_uint32),  # 0
+        ("observed_rule", ctypes.c_uint32),  # 4
+        ("generation", ctypes.c_uint32),  # 8
         ("action", ctypes.c_uint8),  # 12
         ("flags", ctypes.c_uint8),  # 13
         ("reason", ctypes.c_uint8),  # 14
@@ -259,71 +262,73 @@ class Judgement(ctypes.Structure):
 
 
 class Announced(ctypes.Structure):
-    """struct ww_announced, 104 bytes."""
+    """struct ww_announced, 128 bytes."""
 
     _fields_ = [
         ("id", FlowId),  # 0
-        ("judged", Judgement),  # 32
-        ("nonce", ctypes.c_uint64),  # 48
-        ("server_nonce", ctypes.c_uint64),  # 56
-        ("place", ctypes.c_uint64),  # 64
-        ("client_isn", ctypes.c_uint32),  # 72
-        ("server_isn", ctypes.c_uint32),  # 76
-        ("badge", ctypes.c_uint32),  # 80
-        ("unit", ctypes.c_uint32),  # 84
-        ("enforcer", ctypes.c_uint32),  # 88
-        ("dialled", ctypes.c_uint16),  # 92
-        ("epoch", ctypes.c_uint8),  # 94
-        ("pad", ctypes.c_uint8 * 9),  # 95
+        ("judged", Judgement),  # 48
+        ("nonce", ctypes.c_uint64),  # 64
+        ("server_nonce", ctypes.c_uint64),  # 72
+        ("place", ctypes.c_uint64),  # 80
+        ("client_isn", ctypes.c_uint32),  # 88
+        ("server_isn", ctypes.c_uint32),  # 92
+        ("badge", ctypes.c_uint32),  # 96
+        ("unit", ctypes.c_uint32),  # 100
+        ("enforcer", ctypes.c_uint32),  # 104
+        ("busy", ctypes.c_uint32),  # 108
+        ("dialled", ctypes.c_uint16),  # 112
+        ("epoch", ctypes.c_uint8),  # 114
+        ("pad", ctypes.c_uint8 * 9),  # 115
     ]
 
 
 class Connecting(ctypes.Structure):
-    """struct ww_connecting, 112 bytes."""
+    """struct ww_connecting, 120 bytes."""
 
     _fields_ = [
         ("cookie", ctypes.c_uint64),  # 0
         ("id", FlowId),  # 8
-        ("judged", Judgement),  # 40
-        ("place", ctypes.c_uint64),  # 56
-        ("nonce", ctypes.c_uint64),  # 64
-        ("proof", ctypes.c_uint64),  # 72
-        ("isn", ctypes.c_uint32),  # 80
-        ("unit", ctypes.c_uint32),  # 84
-        ("peer", ctypes.c_uint32),  # 88
-        ("dialled", ctypes.c_uint16),  # 92
-        ("epoch", ctypes.c_uint8),  # 94
-        ("server_epoch", ctypes.c_uint8),  # 95
-        ("bad_proofs", ctypes.c_uint8),  # 96
-        ("pad", ctypes.c_uint8 * 15),  # 97
+        ("judged", Judgement),  # 56
+        ("place", ctypes.c_uint64),  # 72
+        ("nonce", ctypes.c_uint64),  # 80
+        ("proof", ctypes.c_uint64),  # 88
+        ("isn", ctypes.c_uint32),  # 96
+        ("unit", ctypes.c_uint32),  # 100
+        ("peer", ctypes.c_uint32),  # 104
+        ("busy", ctypes.c_uint32),  # 108
+        ("dialled", ctypes.c_uint16),  # 112
+        ("epoch", ctypes.c_uint8),  # 114
+        ("server_epoch", ctypes.c_uint8),  # 115
+        ("bad_proofs", ctypes.c_uint8),  # 116
+        ("pad", ctypes.c_uint8 * 3),  # 117
     ]
 
 
 class Flow(ctypes.Structure):
-    """struct ww_flow, 128 bytes."""
+    """struct ww_flow, 144 bytes."""
 
     _fields_ = [
         ("id", FlowId),  # 0
-        ("judged", Judgement),  # 32
-        ("place", ctypes.c_uint64),  # 48
-        ("nonce", ctypes.c_uint64),  # 56
-        ("proof", ctypes.c_uint64),  # 64
-        ("opened", ctypes.c_uint64),  # 72
-        ("bytes_in", ctypes.c_uint64),  # 80
-        ("bytes_out", ctypes.c_uint64),  # 88
-        ("segments_in", ctypes.c_uint32),  # 96
-        ("segments_out", ctypes.c_uint32),  # 100
-        ("unit", ctypes.c_uint32),  # 104
-        ("peer", ctypes.c_uint32),  # 108
-        ("server_isn", ctypes.c_uint32),  # 112
-        ("tally", ctypes.c_uint32),  # 116
-        ("port", ctypes.c_uint16),  # 120
-        ("direction", ctypes.c_uint8),  # 122
-        ("epoch", ctypes.c_uint8),  # 123
-        ("server_epoch", ctypes.c_uint8),  # 124
-        ("counted", ctypes.c_uint8),  # 125
-        ("existing", ctypes.c_uint8),  # 126
-        ("pad", ctypes.c_uint8),  # 127
+        ("judged", Judgement),  # 48
+        ("place", ctypes.c_uint64),  # 64
+        ("nonce", ctypes.c_uint64),  # 72
+        ("proof", ctypes.c_uint64),  # 80
+        ("opened", ctypes.c_uint64),  # 88
+        ("bytes_in", ctypes.c_uint64),  # 96
+        ("bytes_out", ctypes.c_uint64),  # 104
+        ("segments_in", ctypes.c_uint32),  # 112
+        ("segments_out", ctypes.c_uint32),  # 116
+        ("unit", ctypes.c_uint32),  # 120
+        ("peer", ctypes.c_uint32),  # 124
+        ("server_isn", ctypes.c_uint32),  # 128
+        ("tally", ctypes.c_uint32),  # 132
+        ("port", ctypes.c_uint16),  # 136
+        ("direction", ctypes.c_uint8),  # 138
+        ("epoch", ctypes.c_uint8),  # 139
+        ("server_epoch", ctypes.c_uint8),  # 140
+        ("counted", ctypes.c_uint8),  # 141
+        ("existing", ctypes.c_uint8),  # 142
+        ("pad", ctypes.c_uint8),  # 143
     ]
 
 

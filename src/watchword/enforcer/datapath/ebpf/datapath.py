@@ -40,6 +40,9 @@ from watchword.policy.tables import Tables
 OBJECTS = Path(__file__).parent / "objects"
 _PROGRAMS = ("stamp", "refuse", "enforce", "sweep")
 
+#: Iterators over records, each with its table, in the order in which a look runs them.
+_JUDGES = {"judge_announced": "announced", "judge_connecting": "connecting", "judge": "live"}
+
 #: Layout of the maps; another number is another directory of pins.
 SCHEMA = "v1"
 
@@ -65,6 +68,7 @@ class EbpfDatapath:
         self._handler: Callable[[Event], None] | None = None
         self._ring: int | None = None
         self._lost = 0
+        self._strays: set[int] = set()
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -85,8 +89,11 @@ class EbpfDatapath:
         self._open_maps(fds)
         self._attachments = Attachments(self._pins, self._cgroup, programs)
         self._reaper, self._refusals = SocketReaper(), RefusalSender()
-        self._judge = libbpf.link_create("attach judge", programs["judge"], 0, libbpf.TRACE_ITER, fds["live"])
         self._tally = libbpf.link_create("attach tally", programs["tally"], 0, libbpf.TRACE_ITER)
+        self._judges = [
+            libbpf.link_create(f"attach {name}", programs[name], 0, libbpf.TRACE_ITER, fds[table])
+            for name, table in _JUDGES.items()
+        ]
         if self._attachments.attached():
             self._attachments.take_over()
             self._attachments.attach_devices()
@@ -139,8 +146,8 @@ class EbpfDatapath:
         if self._ring:
             libbpf.library().ring_buffer__free(self._ring)
             self._ring = None
-        os.close(self._judge)
-        os.close(self._tally)
+        for link in (self._tally, *self._judges):
+            os.close(link)
         self._banks.close()
         del self._state
         self._state_memory.close()
@@ -168,7 +175,11 @@ class EbpfDatapath:
             self._enforce(self._tables)
 
     def set_keys(self, own_epochs: Sequence[int], peers: Sequence[PeerKeys]) -> None:
-        """Write all pairwise keys; the newest own epoch is the one that handshakes announce."""
+        """Write all pairwise keys and forget all others; the newest own epoch is the one that handshakes announce."""
+        named = {self._banks.enforcer_number(peer.enforcer) for peer in peers}
+        for number, old in self._keys.items_batched():
+            if old.valid and number.value not in named:
+                self._keys.put(number, layout.Keys())
         for peer in peers:
             entry = layout.Keys()
             for (own, theirs), key in sorted(peer.keys.items()):
@@ -218,6 +229,11 @@ class EbpfDatapath:
         libbpf.iterate(self._tally)
         self._state.adopting = 0
 
+    def attend(self) -> None:
+        """Stamp devices that have appeared, and put back what somebody removed."""
+        if self._attachments.attached():
+            self._attachments.attach_devices()
+
     def revision(self) -> int:
         """The revision in force, also one that an earlier agent applied."""
         return int(self._state.revision) if self._state.generation else 0
@@ -229,17 +245,27 @@ class EbpfDatapath:
         return [(key, samples.summed(per_cpu)) for key, per_cpu in self._flows.items_batched()]
 
     def _look_at_sockets(self) -> None:
-        """Move live connections' numbers into the aggregate; forget records that lost their socket.
+        """Look at every socket and every record.
 
-        Resets what the tables in force refuse. When nothing refused is left, packets pass without looking
-        records up.
+        Moves live connections' numbers into the aggregate, forgets records that lost their socket, resets
+        what the tables in force refuse and sockets that no program admitted. Once nothing refused is left,
+        packets pass without their records being looked up.
         """
         generation = self._state.generation
         self._state.tally += 1
-        for raw in _chunks(libbpf.iterate(self._tally), ctypes.sizeof(KernelEvent)):
-            self._reaper.destroy(_connection(KernelEvent.from_buffer_copy(raw)))
-        if not libbpf.iterate(self._judge):
+        self._end_strays(_events(libbpf.iterate(self._tally)))
+        cut = True
+        for event in _events(b"".join([libbpf.iterate(judge) for judge in self._judges])):
+            cut = self._reaper.destroy(_connection(event), event.socket) and cut
+        if cut:
             self._state.swept = generation
+
+    def _end_strays(self, strays: Sequence[KernelEvent]) -> None:
+        """Reset sockets without a record, unless they had one at the look before: they may be ending."""
+        for event in strays:
+            if event.socket in self._strays:
+                self._reaper.destroy(_connection(event), event.socket)
+        self._strays = {event.socket for event in strays}
 
     def flows(self) -> list[FlowSample]:
         """All aggregates; those reported and idle for an hour are dropped after."""
@@ -248,7 +274,6 @@ class EbpfDatapath:
 
     def unreported(self) -> list[tuple[FlowSample, FlowSample | None]]:
         """What has grown since ``reported``."""
-        self._attachments.attach_devices() if self._attachments.attached() else None
         clock, grown = _clock(), []
         self._pending: dict[FlowSample, tuple[layout.FlowKey, layout.FlowCounts]] = {}
         before = {samples.raw(key): counts for key, counts in self._reported.items_batched()}
@@ -304,7 +329,7 @@ class EbpfDatapath:
             self._refusals_left -= 1
             self._refusals.refuse(_connection(event), event.sequence)
         elif event.kind == EventKind.ABORT:
-            self._reaper.destroy(_connection(event))
+            self._reaper.destroy(_connection(event), event.socket)
         return 0
 
 
@@ -317,8 +342,9 @@ def _connection(event: KernelEvent) -> Tuple:
     )
 
 
-def _chunks(data: bytes, size: int) -> list[bytes]:
-    return [data[at : at + size] for at in range(0, len(data) - size + 1, size)]
+def _events(data: bytes) -> list[KernelEvent]:
+    size = ctypes.sizeof(KernelEvent)
+    return [KernelEvent.from_buffer_copy(data, at) for at in range(0, len(data) - size + 1, size)]
 
 
 def _clock() -> samples.Clock:

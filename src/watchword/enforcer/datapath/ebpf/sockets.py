@@ -16,8 +16,8 @@ from watchword.enforcer.datapath.ebpf._layout import Address
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DESTROY = 21
 _NLM_F_REQUEST, _NLM_F_ACK = 1, 4
-_NOCOOKIE = 0xFFFFFFFF
-_ENOENT, _EOPNOTSUPP = 2, 95
+_NO_COOKIE = 0xFFFFFFFFFFFFFFFF
+_ENOENT, _EOPNOTSUPP, _ESTALE = 2, 95, 116
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,15 @@ class SocketReaper:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
         self._sequence = 0
 
-    def destroy(self, connection: Tuple) -> bool:
-        """True if there was such a socket. Raises :class:`OSError` when the kernel cannot do it at all."""
+    def destroy(self, connection: Tuple, cookie: int = 0) -> bool:
+        """True if there was such a socket, with this ``cookie`` if one is given.
+
+        Raises :class:`OSError` when the kernel cannot do it at all.
+        """
         family = socket.AF_INET6 if ":" in connection.remote else socket.AF_INET
         local, remote = (socket.inet_pton(family, a).ljust(16, b"\0") for a in (connection.local, connection.remote))
         sockid = struct.pack("!HH", connection.local_port, connection.remote_port) + local + remote
-        sockid += struct.pack("=III", 0, _NOCOOKIE, _NOCOOKIE)
+        sockid += struct.pack("=IQ", 0, cookie or _NO_COOKIE)
         body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + sockid
         self._sequence += 1
         header = struct.pack("=IHHII", 16 + len(body), _SOCK_DESTROY, _NLM_F_REQUEST | _NLM_F_ACK, self._sequence, 0)
@@ -64,7 +67,7 @@ class SocketReaper:
             if sequence != self._sequence:
                 continue
             errno: int = -struct.unpack_from("=i", message, 16)[0]
-            if errno in (0, _ENOENT):
+            if errno in (0, _ENOENT, _ESTALE):
                 return errno == 0
             if errno == _EOPNOTSUPP:
                 raise OSError(errno, "the kernel lacks CONFIG_INET_DIAG_DESTROY")

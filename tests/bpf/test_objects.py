@@ -1,0 +1,82 @@
+"""Every compiled object loads into this kernel, and together they are one datapath: they share their maps."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.remains import ensure_bpffs
+from watchword.enforcer.datapath.base import DatapathError
+from watchword.enforcer.datapath.ebpf.datapath import OBJECTS
+from watchword.enforcer.datapath.ebpf.object import BpfObject
+
+PROGRAMS = {
+    "stamp": {"stamp_ethernet", "stamp_plain"},
+    "refuse": {"refuse4", "refuse6"},
+    "enforce": {"enforce_in"},
+    "sweep": {"judge", "judge_announced", "judge_connecting", "tally"},
+}
+
+
+@pytest.fixture
+def pins() -> Iterator[Path]:
+    ensure_bpffs()
+    path = Path("/sys/fs/bpf") / f"watchword-test-{secrets.token_hex(4)}"
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
+def map_id(descriptor: int) -> int:
+    text = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("map_id:"))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_object_loads_alone(pins: Path, name: str) -> None:
+    loaded = BpfObject(OBJECTS / f"{name}.bpf.o", pins)
+    try:
+        assert set(loaded.programs) == PROGRAMS[name]
+    finally:
+        loaded.close()
+
+
+def test_there_is_no_object_beside_these() -> None:
+    assert {path.name.removesuffix(".bpf.o") for path in OBJECTS.glob("*.bpf.o")} == set(PROGRAMS)
+
+
+def test_maps_of_one_name_are_one_map(pins: Path) -> None:
+    objects = [BpfObject(OBJECTS / f"{name}.bpf.o", pins) for name in PROGRAMS]
+    try:
+        ids: dict[str, set[int]] = {}
+        for loaded in objects:
+            for name, descriptor in loaded.maps.items():
+                if not name.startswith("."):
+                    ids.setdefault(name, set()).add(map_id(descriptor))
+        assert {"state", "live", "verdicts", "counters", "keys"} <= set(ids)
+        assert {name: found for name, found in ids.items() if len(found) != 1} == {}
+        assert sorted(entry.name for entry in pins.iterdir()) == sorted(ids)
+    finally:
+        for loaded in objects:
+            loaded.close()
+
+
+def test_only_root_sees_the_pins(pins: Path) -> None:
+    loaded = BpfObject(OBJECTS / "stamp.bpf.o", pins)
+    try:
+        readable = [entry.name for entry in pins.iterdir() if entry.stat().st_mode & 0o077]
+        assert readable == [], "keys and secrets are in these maps"
+    finally:
+        loaded.close()
+
+
+def test_a_program_that_the_kernel_refuses_says_why(tmp_path: Path, pins: Path) -> None:
+    broken = tmp_path / "broken.bpf.o"
+    broken.write_bytes((OBJECTS / "refuse.bpf.o").read_bytes()[:4000])
+    with pytest.raises(DatapathError, match=r"open broken\.bpf\.o"):
+        BpfObject(broken, pins)
+    assert list(pins.iterdir()) == []
