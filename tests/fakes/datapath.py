@@ -135,6 +135,9 @@ class MemoryDatapath:
         self.kernel.tables = tables
         self.kernel.applied.append(tables.revision)
 
+    def attend(self) -> None:
+        self._check()
+
     def revision(self) -> int:
         self._check()
         return self.kernel.tables.revision if self.kernel.tables else 0

@@ -160,6 +160,7 @@ class Guard:
                 return
             self._look_at_units()
             self._look_at_keys()
+            self._look_at_datapath()
             if self.enforcement.expire(self._too_old()):
                 _log.warning("revision %d: rules %s", self._enforced(), "lapsed" if self._too_old() else "hold again")
                 self.wake()
@@ -377,6 +378,15 @@ class Guard:
             self.enforcement.own_keys(self.keys.usable())
             self.wake()
 
+    def _look_at_datapath(self) -> None:
+        if self.enforcement.actual is None:
+            return
+        try:
+            self.enforcement.datapath.attend()
+            self.problems.pop("devices", None)
+        except DatapathError as error:
+            self.problems["devices"] = str(error)
+
     def _look_at_health(self) -> None:
         now = time.monotonic()
         complaints = self.complaints()
@@ -409,7 +419,11 @@ class Guard:
     def _report(self) -> None:
         pending = self.reports.pending()
         if pending is None:
-            self._send_report(self.reports.next(self.enforcement.datapath, self.book))
+            try:
+                self._send_report(self.reports.next(self.enforcement.datapath, self.book))
+                self.problems.pop("reports", None)
+            except DatapathError as error:  # what was counted stays counted; the next look reports it
+                self.problems["reports"] = f"flows could not be read: {error}"
         elif time.monotonic() - self._report_sent > _RESEND_AFTER:
             self._send_report(pending)
 

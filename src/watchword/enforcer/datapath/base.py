@@ -121,6 +121,12 @@ class Datapath(Protocol):
         are reset, also quiet ones, before this returns.
         """
 
+    def attend(self) -> None:
+        """Put back what has to be attached: to devices that appeared, or where somebody removed it.
+
+        Called every second. Raises :class:`DatapathError` naming what cannot be policed now.
+        """
+
     def revision(self) -> int:
         """The revision the kernel decides by now; 0 before the first ``apply``."""
 
