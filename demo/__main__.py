@@ -71,8 +71,10 @@ def _run(checks: Checks, narrator: PlainNarrator | TerminalNarrator) -> None:
         show = Show(stage, narrator, checks)
         try:
             narrator.opening({name: host.ipv4 for name, host in stage.hosts.items()})
-            complete = all(_perform(show, number, act) for number, act in enumerate(ACTS, 1))
-            if complete and isinstance(narrator, TerminalNarrator):
+            began = _perform(show, 1, ACTS[0])  # without which nothing else can be
+            for number, act in enumerate(ACTS[1:], 2) if began else ():
+                _perform(show, number, act)
+            if began and isinstance(narrator, TerminalNarrator):
                 play(show, narrator)
         finally:
             _uninterrupted(lambda: _perform(show, len(ACTS) + 1, farewell))

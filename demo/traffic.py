@@ -7,29 +7,49 @@ import time
 from collections import Counter
 from typing import Any
 
+from demo.operator import await_that
 from demo.stage import Stage
 
 
-def job_rounds(stage: Stage, *, at_least: int = 0, since: float = 0.0, within: float = 20) -> list[dict[str, Any]]:
-    """The rounds of the job that began after ``since`` (``time.monotonic()``); waits for so many."""
-    deadline = time.monotonic() + within
-    while True:
-        lines = stage.programs["job"].output().splitlines()
-        rounds = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-        rounds = [each for each in rounds if each["at"] > since]
-        if len(rounds) >= at_least or time.monotonic() > deadline:
-            return rounds
-        time.sleep(0.1)
+def job_uses(stage: Stage, *, since: float = 0.0, at_least: int = 0, within: float = 30) -> list[dict[str, Any]]:
+    """What the job has tried after ``since`` (``time.monotonic()``); waits for so many, but not for ever."""
+    uses: list[dict[str, Any]] = []
+
+    def enough() -> bool:
+        lines = stage.programs["job"].output().splitlines(keepends=True)
+        whole = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}\n")]
+        uses[:] = [each for each in whole if each["at"] > since]
+        return len(uses) >= at_least
+
+    await_that(enough, within)
+    return uses
 
 
-def job_fails(stage: Stage, *, since: float, within: float = 20) -> str:
+def failures(uses: list[dict[str, Any]]) -> list[str]:
+    """How uses failed, if any did."""
+    return [f"{each['use']}: {each['failed']}" for each in uses if each["failed"]]
+
+
+def job_loses_database(stage: Stage, *, since: float, within: float = 30) -> str:
     """How the job's use of the database first failed after ``since``; nothing if it never did."""
-    deadline = time.monotonic() + within
-    while True:
-        failures = [each["database"] for each in job_rounds(stage, since=since) if each["database"]]
-        if failures or time.monotonic() > deadline:
-            return failures[0] if failures else ""
-        time.sleep(0.1)
+
+    def lost() -> list[str]:
+        return [each["failed"] for each in job_uses(stage, since=since) if each["use"] == "database" and each["failed"]]
+
+    await_that(lambda: bool(lost()), within)
+    return next(iter(lost()), "")
+
+
+def await_healthy_job(stage: Stage, within: float = 40) -> None:
+    """Wait until the job uses API and database without failure again."""
+    began = time.monotonic()
+
+    def healthy() -> bool:
+        last = job_uses(stage, since=began)[-2:]
+        return len(last) == 2 and not failures(last)
+
+    if not await_that(healthy, within):
+        raise RuntimeError(f"the job does not recover: {failures(job_uses(stage, since=began))[-3:]}")
 
 
 def is_flow(record: dict[str, Any], source: str, destination: str) -> bool:

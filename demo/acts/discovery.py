@@ -24,7 +24,6 @@ def perform(show: Show) -> None:
     wiki = stage.puppets["wiki"]
     with show.narrator.working("customers order, the job works, the intruder looks around"):
         page = stage.outside.http(f"http://{stage.address('nginx')}/orders")
-        rounds = traffic.job_rounds(stage, at_least=4)
         found = wiki.scan([(stage.address(name, version), port) for name, port in PORTS.items() for version in (4, 6)])
         stolen = wiki.sql(stage.address("postgres"), "select item, quantity from orders order by id limit 3")
         crafted = hand_made_startup(stage)
@@ -34,8 +33,7 @@ def perform(show: Show) -> None:
         len(orders) >= 3,
         page.why or f"{len(orders)} orders",
     )
-    failures = [each for each in rounds if each["api"] or each["database"]]
-    show.expect("the job uses the API and the database", not failures, f"{len(rounds)} rounds")
+    show.job_works("the job uses the API and the database", at_least=8)
     show.expect("the intruder finds every open port", len(found) == 2 * len(PORTS), f"{len(found)} over IPv4 and IPv6")
     show.expect(
         "the intruder reads the orders out of the database", len(stolen.answer["rows"]) == 3, _rows(stolen.answer)

@@ -28,8 +28,11 @@ _KILLED = ("db", "shop")
 
 def perform(show: Show) -> None:
     """Load, kill, look, start, compare."""
-    stage, began = show.stage, time.monotonic()
+    stage = show.stage
     show.weigh()
+    with show.narrator.working("the job recovers from losing its connection so often"):
+        traffic.await_healthy_job(stage)
+    began = time.monotonic()
     targets = [(stage.address(name), PORTS[name]) for name in ("postgres", "ledger", "api")]
     with ExitStack() as stack:
         knocks = [stack.enter_context(who.knock(targets)) for who in (stage.puppets["wiki"], stage.outside)]
@@ -53,11 +56,7 @@ def perform(show: Show) -> None:
         failed == 0 and load["connections"] == load["begun"],
         f"{load['connections']} of {load['begun']} good",
     )
-    rounds = traffic.job_rounds(stage, since=began)
-    bad = [each for each in rounds if each["api"] or each["database"]]
-    show.expect(
-        "the job lost neither a request nor its database connection", rounds and not bad, f"{len(rounds)} rounds"
-    )
+    show.job_works("the job lost neither a request nor its database connection", since=began, at_least=8)
     _nobody_entered(show, knocks, wires)
     show.expect("the Console named those that were behind", set(missing) == set(_KILLED), ", ".join(missing))
     _back(show)

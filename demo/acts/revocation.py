@@ -68,7 +68,7 @@ def _once(show: Show) -> None:
     began = time.monotonic()
     _tags(show, [])
     with narrator.working("the job works on with what it has"):
-        lost = traffic.job_fails(stage, since=began)
+        lost = traffic.job_loses_database(stage, since=began)
         refused = stage.puppets["job"].sql(stage.address("postgres", 6), "select 1")
     show.expect("the job's own database connection is cut", lost, lost or "it still works")
     show.expect("and it cannot open another", not refused, refused.why)

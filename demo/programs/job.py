@@ -1,7 +1,7 @@
 """The batch job: uses the shop's API and its database, again and again: ``python -m demo.programs.job``.
 
-Keeps one database connection open, as such jobs do. Prints one JSON line for every round: what worked
-and, if something did not, how it failed.
+Keeps one database connection open, as such jobs do. Prints one JSON line whenever it has used one of them:
+which, and how that failed if it did.
 """
 
 from __future__ import annotations
@@ -67,9 +67,13 @@ def main() -> None:
     number = 0
     while True:
         number += 1
-        failed = {"api": job.use_api(number), "database": job.use_database()}
-        print(json.dumps({"round": number, "at": time.monotonic(), **failed}), flush=True)
+        _tell("database", job.use_database())
+        _tell("api", job.use_api(number))
         time.sleep(settings.interval)
+
+
+def _tell(use: str, failed: str) -> None:
+    print(json.dumps({"at": time.monotonic(), "use": use, "failed": failed}), flush=True)
 
 
 if __name__ == "__main__":
