@@ -10,12 +10,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import socket
-import struct
 from pathlib import Path
 
-from watchword.enforcer.datapath.base import FeatureMissing
-from watchword.enforcer.datapath.ebpf import libbpf
+from watchword.enforcer.datapath.base import DatapathError, FeatureMissing
+from watchword.enforcer.datapath.ebpf import libbpf, rtnetlink
 
 #: First of all filters: one that comes before and accepts would let packets past.
 PRIORITY = 1
@@ -26,12 +24,6 @@ _PREFIX = "clsact_"
 _INGRESS, _EGRESS, _REPLACE = 1, 2, 1
 _ABSENT = (errno.ENOENT, errno.EINVAL)  # no such filter; no qdisc that could have one
 _TAKEN = (errno.EINVAL, errno.EEXIST, errno.EOPNOTSUPP)
-
-#: linux/rtnetlink.h, linux/netlink.h, linux/pkt_sched.h
-_NEWTFILTER, _GETTFILTER = 44, 46
-_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
-_ERROR, _DONE = 2, 3
-_PARENTS = (0xFFFFFFF2, 0xFFFFFFF3)  # clsact's ingress and egress
 
 
 class Clsact:
@@ -55,10 +47,7 @@ class Clsact:
             if error.errno == errno.ENOENT:
                 raise _missing("cls_bpf") from error
             if error.errno in _TAKEN:
-                what = (
-                    f"attach to {device}: move what else is there; its qdisc ffff: must be clsact, "
-                    f"and priority {PRIORITY} at egress free or held by BPF filters"
-                )
+                what = f"attach to {device}: priority {PRIORITY} at egress is for BPF filters of all protocols only"
                 raise libbpf.KernelError(what, error.errno) from error
             raise
         self._programs[index] = int(options.prog_id)
@@ -69,6 +58,7 @@ class Clsact:
             libbpf.checked(f"make the clsact qdisc of {device}", result)
         except libbpf.KernelError as error:
             if error.errno == errno.EEXIST:  # also when an earlier agent made it
+                _check_kind(index, device)
                 return
             if error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
                 raise _missing("sch_ingress") from error
@@ -88,7 +78,7 @@ class Clsact:
             libbpf.checked(f"remove the filter of device {index}", result)
         self._programs.pop(index, None)
         if self._mark(index).is_dir():
-            if not any(_filters(index, parent) for parent in _PARENTS):
+            if not rtnetlink.has_filters(index):
                 result = libbpf.library().bpf_tc_hook_destroy(_hook(index, _INGRESS | _EGRESS))
                 if result != -errno.ENOENT:  # somebody was faster
                     libbpf.checked(f"remove the clsact qdisc of device {index}", result)
@@ -104,6 +94,16 @@ class Clsact:
             number = name.removeprefix(_PREFIX)
             if name.startswith(_PREFIX) and number.isdigit() and int(number) not in present:
                 (self._pins / name).rmdir()
+
+
+def _check_kind(index: int, device: str) -> None:
+    # An ingress qdisc takes a filter for egress too, and runs it on what comes in.
+    kind = rtnetlink.hook_qdisc(index)
+    if kind != "clsact":
+        raise DatapathError(
+            f"{device} has a qdisc of kind {kind}, which sees nothing that leaves: replace it by clsact, "
+            "which does all that ingress does"
+        )
 
 
 def _missing(module: str) -> FeatureMissing:
@@ -133,22 +133,3 @@ def _query(index: int) -> int | None:
             return None
         raise
     return int(options.prog_id)
-
-
-def _filters(index: int, parent: int) -> int:
-    """How many filters, whoever's, hang below ``parent``."""
-    found = 0
-    request = struct.pack("=IHHII", 36, _GETTFILTER, _DUMP, 1, 0) + struct.pack("=BxxxiIII", 0, index, 0, parent, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
-        netlink.sendto(request, (0, 0))
-        while True:
-            data = netlink.recv(1 << 16)
-            while data:
-                length, kind = struct.unpack_from("=IH", data)
-                if kind == _DONE:
-                    return found
-                if kind == _ERROR:
-                    (code,) = struct.unpack_from("=i", data, 16)
-                    raise libbpf.KernelError(f"list the filters of device {index}", -code)
-                found += kind == _NEWTFILTER
-                data = data[(length + 3) & ~3 :]

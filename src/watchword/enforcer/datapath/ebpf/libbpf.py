@@ -30,8 +30,11 @@ class KernelError(DatapathError):
 
     def __init__(self, what: str, errno: int, log: str = "") -> None:
         super().__init__(f"{what}: {os.strerror(errno)} (errno {errno})" + (f"\n{log}" if log else ""))
-        self.errno = errno
-        self.log = log
+        self.what, self.errno, self.log = what, errno, log
+
+    def __reduce__(self) -> tuple[type[KernelError], tuple[str, int, str]]:
+        """Pickled by its parts, so that it survives a process boundary."""
+        return KernelError, (self.what, self.errno, self.log)
 
 
 class OpenOptions(ctypes.Structure):
