@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from demo import traffic
 from demo.cast import PORTS
+from demo.operator import await_that
 from demo.puppet import Knocking
 from demo.show import Show
 from testbed import Capture, Segment
@@ -60,6 +61,7 @@ def perform(show: Show) -> None:
     _nobody_entered(show, knocks, wires)
     show.expect("the Console named those that were behind", set(missing) == set(_KILLED), ", ".join(missing))
     _back(show)
+    _counted(show, load["connections"])
     _memory(show)
 
 
@@ -115,6 +117,26 @@ def _back(show: Show) -> None:
     }
     show.expect("and connected", all(states[name] == "Connected" for name in _KILLED))
     show.weigh()
+
+
+def _counted(show: Show, connections: int) -> None:
+    """The reports of both ends against what the clients counted."""
+    wanted = 'sourceName == "meter" and destinationName == "ledger" and proved == true and action == Allow'
+    reported: dict[str, int] = {}
+
+    def complete() -> bool:
+        reported.update(Source=0, Destination=0)
+        for each in show.stage.operator.flows(wanted):
+            reported[each["reportedBy"]] += each["value"]
+        return min(reported.values()) >= connections
+
+    with show.narrator.working("the last reports come in"):
+        await_that(complete, 20)
+    show.expect(
+        "both ends report each of these connections, none lost and none twice",
+        reported == {"Source": connections, "Destination": connections},
+        f"{reported['Source']} and {reported['Destination']} reported",
+    )
 
 
 def _memory(show: Show) -> None:
