@@ -112,7 +112,6 @@ def _everywhere() -> tuple[str, ...]:
     return ("0.0.0.0:7443", "[::]:7443") if Path("/proc/net/if_inet6").exists() else ("0.0.0.0:7443",)
 
 
-
 def _keep(event: FirstStart, profile: str, file: Path | None, *, as_json: bool) -> None:
     """Hand the administrator's credential to whom the command line says; show it only if to nobody."""
     from watchword.cli import output
