@@ -58,8 +58,8 @@ int enforce_in(struct __sk_buff *skb)
 
 	if (!sk)
 		return WW_PASS;
-	if (sk->state == BPF_TCP_LISTEN)
-		return server_segment(skb, sk);
+	if (sk->state == BPF_TCP_LISTEN || sk->state == BPF_TCP_SYN_RECV)
+		return server_segment(skb, sk); /* the latter by Fast Open, with a peer that needs no identity */
 	if (sk->state == BPF_TCP_SYN_SENT)
 		return client_segment(skb, sk);
 	flags = tcp_flags(skb, 0);

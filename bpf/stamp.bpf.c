@@ -161,9 +161,11 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 	if (!slot)
 		return TC_ACT_SHOT;
 	if (slot->cookie != cookie || slot->isn != seg->seq || seg->payload) {
+		if (is_agent(bpf_skb_cgroup_id(skb)))
+			return TC_ACT_UNSPEC; /* as the host's unit it would be subject to the host's policy */
 		unit = unit_of_packet(skb, &place);
 		if (!unit || !unit->class[bank]) {
-			if (is_agent(bpf_skb_cgroup_id(skb)) || !is_ours(skb))
+			if (!is_ours(skb))
 				return TC_ACT_UNSPEC;
 			count_drop(generation ? WW_REASON_UNIT_UNKNOWN : WW_REASON_TABLES_EMPTY);
 			return TC_ACT_SHOT;
@@ -310,6 +312,26 @@ own_frame int stamp_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 	return TC_ACT_UNSPEC;
 }
 
+own_frame int stamp_cookie(struct __sk_buff *skb, __u32 at)
+{
+	struct segment seg;
+
+	return parse_segment(skb, at, false, &seg) ? stamp_synack(skb, at, &seg) : TC_ACT_UNSPEC;
+}
+
+/*
+ * RST and bare ACK of the kernel's own control socket, which lives in the root of the cgroup tree: they
+ * answer for closed ports and connections that are over, and carry and open nothing.
+ */
+inline_always bool kernel_reply(struct __sk_buff *skb, __u32 at)
+{
+	struct segment seg;
+
+	if (bpf_skb_cgroup_id(skb) != bpf_skb_ancestor_cgroup_id(skb, 0))
+		return false;
+	return parse_segment(skb, at, false, &seg) && !seg.payload && !(seg.flags & (TCP_SYN | TCP_FIN));
+}
+
 own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 {
 	struct owner own;
@@ -318,7 +340,7 @@ own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_UNSPEC; /* ARP and other link business */
-	if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
+	if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)) || later_fragment(skb, at) || kernel_reply(skb, at))
 		return TC_ACT_UNSPEC;
 	if (!parse_datagram(skb, at, false, &d)) {
 		count_drop(WW_REASON_MALFORMED);
@@ -353,9 +375,13 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 	struct bpf_sock *sk = skb->sk;
 	__u8 flags;
 
-	if (!sk)
-		return TC_ACT_UNSPEC; /* forwarded, or the kernel's own */
 	flags = tcp_flags(skb, at);
+	if (!sk) {
+		/* Forwarded, or the kernel's own: so are the SYN-ACKs of SYN cookies. */
+		if ((flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && !skb->ingress_ifindex)
+			return stamp_cookie(skb, at);
+		return TC_ACT_UNSPEC;
+	}
 	if (!flags || !is_stream(sk))
 		return datagram_out(skb, at);
 	if (flags & TCP_SYN)

@@ -37,6 +37,34 @@ inline_always bool has_ports(__u8 protocol)
 	       protocol == IPPROTO_SCTP;
 }
 
+#define WW_FRAGMENT_OFFSET4 0x1fff
+#define WW_FRAGMENT_OFFSET6 0xfff8
+
+struct fragment6 {
+	__u8 next_header;
+	__u8 reserved;
+	__be16 offset;
+	__be32 identification;
+};
+
+/*
+ * A fragment that is not the first, on its way out. The first one is judged, and without it the receiver
+ * cannot put the datagram together.
+ */
+inline_always bool later_fragment(struct __sk_buff *skb, __u32 start)
+{
+	struct fragment6 fragment;
+	struct ipv6hdr ip6;
+	struct iphdr ip;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return !bpf_skb_load_bytes(skb, start, &ip, sizeof(ip)) &&
+		       (ip.frag_off & bpf_htons(WW_FRAGMENT_OFFSET4));
+	return !bpf_skb_load_bytes(skb, start, &ip6, sizeof(ip6)) && ip6.nexthdr == IPPROTO_FRAGMENT &&
+	       !bpf_skb_load_bytes(skb, start + sizeof(ip6), &fragment, sizeof(fragment)) &&
+	       (fragment.offset & bpf_htons(WW_FRAGMENT_OFFSET6));
+}
+
 inline_always bool parse_datagram_v4(struct __sk_buff *skb, __u32 start, struct datagram *out, struct ww_address *source,
 				     struct ww_address *destination, __u32 *at)
 {
@@ -65,6 +93,12 @@ inline_always bool parse_datagram_v6(struct __sk_buff *skb, __u32 start, struct 
 	address_v6(destination, &ip.daddr);
 	out->protocol = ip.nexthdr;
 	*at = start + sizeof(ip);
+	if (out->protocol == IPPROTO_FRAGMENT) { /* the first one; the kernel removes it from what comes in */
+		if (bpf_skb_load_bytes(skb, *at, extension, sizeof(extension)))
+			return false;
+		out->protocol = extension[0];
+		*at += sizeof(struct fragment6);
+	}
 	if (out->protocol == IPPROTO_HOPOPTS) { /* MLD stands behind a router alert */
 		if (bpf_skb_load_bytes(skb, *at, extension, sizeof(extension)))
 			return false;

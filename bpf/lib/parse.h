@@ -172,6 +172,56 @@ inline_always bool load_option(struct __sk_buff *skb, const struct segment *seg,
 	return head->kind == WW_OPTION_KIND && head->length == length && head->exid == bpf_htons(WW_OPTION_EXID);
 }
 
+#define TCPOPT_EOL 0
+#define TCPOPT_NOP 1
+#define TCPOPT_FASTOPEN 34
+#define TCPOPT_EXPERIMENT 254 /* with this magic number, Fast Open before it had a number */
+#define TCPOPT_FASTOPEN_MAGIC_HIGH 0xf9
+#define TCPOPT_FASTOPEN_MAGIC_LOW 0x89
+
+#define WW_OTHER_OPTIONS (60 - (int)sizeof(struct tcphdr) - WW_SYN_OPTION)
+
+/*
+ * Whether a SYN with an identity also asks for TCP Fast Open: then the kernel may hand out the connection
+ * before the ACK that proves it. Reads options as the kernel does. What Linux usually sends is told
+ * at a glance: MSS, SACK permitted, timestamps, no operation, window scale.
+ */
+own_frame bool asks_for_fast_open(struct __sk_buff *skb, const struct segment *seg)
+{
+	__u8 options[WW_OTHER_OPTIONS + 4] = {};
+	__u32 size = seg->header - sizeof(struct tcphdr) - WW_SYN_OPTION, at = 0;
+
+	if (size == 0)
+		return false;
+	if (size > WW_OTHER_OPTIONS)
+		return true;
+	if (bpf_skb_load_bytes(skb, seg->tcp_at + sizeof(struct tcphdr), options, WW_OTHER_OPTIONS))
+		return true; /* never: with ours there are as many, whatever the others are */
+	if (size == WW_OTHER_OPTIONS && options[0] == 2 && options[1] == 4 && options[4] == 4 && options[5] == 2 &&
+	    options[6] == 8 && options[7] == 10 && options[16] == TCPOPT_NOP && options[17] == 3 && options[18] == 3)
+		return false;
+	for (int i = 0; i < WW_OTHER_OPTIONS; i++) {
+		__u32 here = at & 31, length;
+
+		if (at >= size || here >= WW_OTHER_OPTIONS || options[here] == TCPOPT_EOL)
+			return false;
+		if (options[here] == TCPOPT_NOP) {
+			at++;
+			continue;
+		}
+		if (options[here] == TCPOPT_FASTOPEN)
+			return true;
+		if (options[here] == TCPOPT_EXPERIMENT && options[here + 2] == TCPOPT_FASTOPEN_MAGIC_HIGH &&
+		    options[here + 3] == TCPOPT_FASTOPEN_MAGIC_LOW)
+			return true;
+		length = options[here + 1];
+		if (length < 2)
+			return false;
+		at += length;
+	}
+	return false;
+}
+
 /* Flags of a TCP segment behind a plain header, 0 for everything else; a real segment has some. */
 inline_always __u8 tcp_flags(struct __sk_buff *skb, __u32 at)
 {
@@ -195,13 +245,16 @@ inline_always __u8 tcp_flags(struct __sk_buff *skb, __u32 at)
 	return 0;
 }
 
+/* Protocol numbers end below this: IPPROTO_MPTCP, the last one, is 262. Leaves 443 to the quick way. */
+#define WW_PROTOCOL_LIMIT 400
+
 /*
  * Whether a socket is a TCP stream. Asking for the full socket costs a call, and only raw sockets can
- * be mistaken here: the kernel keeps their protocol number, at most 255, where others keep the port.
+ * be mistaken here: the kernel keeps their protocol number where others keep the port.
  */
 inline_always bool is_stream(struct bpf_sock *sk)
 {
-	if (sk->src_port > 255 || sk->state == BPF_TCP_NEW_SYN_RECV || sk->state == BPF_TCP_TIME_WAIT)
+	if (sk->src_port >= WW_PROTOCOL_LIMIT || sk->state == BPF_TCP_NEW_SYN_RECV || sk->state == BPF_TCP_TIME_WAIT)
 		return true;
 	sk = bpf_sk_fullsock(sk);
 	return sk && sk->type == SOCK_STREAM;

@@ -193,7 +193,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, c
 	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION)
 		return server_syn_without_identity(skb, seg, at);
 	badge = bpf_ntohl(option.head.badge);
-	if (seg->payload)
+	if (seg->payload || asks_for_fast_open(skb, seg))
 		return server_drop(seg, at, badge, WW_REASON_SYN_PAYLOAD);
 	peer = server_peer(skb, seg, at, badge);
 	if (!peer)
