@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 from watchword.cli import helper_probe, needs
 
 #: The oldest kernel that has everything; a distribution's older one may pass the other probes all the same.
-OLDEST_KERNEL = (5, 10)
+OLDEST_KERNEL = (6, 1)
 
 #: Where `make bpf` puts the compiled programs; part of a wheel.
 OBJECTS = Path(__file__).parent.parent / "enforcer/datapath/ebpf/objects"
@@ -47,7 +47,7 @@ def kernel() -> Finding:
     version = tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in parts)
     if version >= OLDEST_KERNEL:
         return Finding("kernel", "pass", release)
-    return Finding("kernel", "FAIL", f"{release} is older than 5.10", "install a newer kernel")
+    return Finding("kernel", "FAIL", f"{release} is older than 6.1", "install a newer kernel")
 
 
 def byte_order() -> Finding:
@@ -77,8 +77,8 @@ def kernel_types() -> Finding:
         return Finding("BTF", "FAIL", f"{path}: {error.strerror}", remedy)
     if types[:2] not in (b"\x9f\xeb", b"\xeb\x9f"):
         return Finding("BTF", "FAIL", f"{path} is no BTF", remedy)
-    if b"\0bpf_iter__bpf_sk_storage_map\0" not in types:
-        return Finding("BTF", "FAIL", "no iterator over socket storage", "install a kernel from 5.10 on")
+    if b"\0bpf_iter__bpf_map_elem\0" not in types:
+        return Finding("BTF", "FAIL", "no iterator over map elements", "install a kernel from 6.1 on")
     return Finding("BTF", "pass", f"{path}, {len(types) >> 10} KiB")
 
 
