@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from watchword.enforcer.datapath.ebpf._layout import Address
 
 _NETLINK_SOCK_DIAG = 4
-_SOCK_DESTROY = 21
-_NLM_F_REQUEST, _NLM_F_ACK = 1, 4
+_SOCK_DIAG_BY_FAMILY, _SOCK_DESTROY = 20, 21
+_NLM_F_REQUEST, _NLM_F_ACK, _NLMSG_ERROR = 1, 4, 2
+_TCP_LISTEN = 10
+_COOKIE_AT = 44  # in struct inet_diag_msg
 _NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 _ENOENT, _EOPNOTSUPP, _ESTALE = 2, 95, 116
 
@@ -49,29 +51,48 @@ class SocketReaper:
         """True if there was such a socket, with this ``cookie`` if one is given.
 
         Raises :class:`OSError` when the kernel cannot do it at all.
+
+        Where there is no such connection any more, the kernel's look-up finds the listener it once belonged
+        to, and would end that. So a socket is only ever named together with its cookie.
         """
         family = socket.AF_INET6 if ":" in connection.remote else socket.AF_INET
+        cookie = cookie or self._cookie_of(connection, family)
+        return bool(cookie) and self._ask(_SOCK_DESTROY, _NLM_F_ACK, connection, family, cookie) is not None
+
+    def _cookie_of(self, connection: Tuple, family: int) -> int:
+        """The cookie of a connection's socket; 0 if there is none."""
+        found = self._ask(_SOCK_DIAG_BY_FAMILY, 0, connection, family, _NO_COOKIE)
+        if found is None or found[1] == _TCP_LISTEN:
+            return 0
+        return int.from_bytes(found[_COOKIE_AT : _COOKIE_AT + 8], "little")
+
+    def _ask(self, kind: int, flags: int, connection: Tuple, family: int, cookie: int) -> bytes | None:
+        """One request about one socket; the body of the answer, or None if there is no such socket."""
         local, remote = (socket.inet_pton(family, a).ljust(16, b"\0") for a in (connection.local, connection.remote))
         sockid = struct.pack("!HH", connection.local_port, connection.remote_port) + local + remote
-        sockid += struct.pack("=IQ", 0, cookie or _NO_COOKIE)
+        sockid += struct.pack("=IQ", 0, cookie)
         body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + sockid
         self._sequence += 1
-        header = struct.pack("=IHHII", 16 + len(body), _SOCK_DESTROY, _NLM_F_REQUEST | _NLM_F_ACK, self._sequence, 0)
+        header = struct.pack("=IHHII", 16 + len(body), kind, _NLM_F_REQUEST | flags, self._sequence, 0)
         self._socket.send(header + body)
         return self._answer()
 
-    def _answer(self) -> bool:
+    def _answer(self) -> bytes | None:
         while True:
             message = self._socket.recv(4096)
-            _, _, _, sequence, _ = struct.unpack_from("=IHHII", message)
+            _, kind, _, sequence, _ = struct.unpack_from("=IHHII", message)
             if sequence != self._sequence:
                 continue
+            if kind != _NLMSG_ERROR:
+                return message[16:]
             errno: int = -struct.unpack_from("=i", message, 16)[0]
-            if errno in (0, _ENOENT, _ESTALE):
-                return errno == 0
+            if errno in (_ENOENT, _ESTALE):
+                return None
             if errno == _EOPNOTSUPP:
                 raise OSError(errno, "the kernel lacks CONFIG_INET_DIAG_DESTROY")
-            raise OSError(errno, "SOCK_DESTROY")
+            if errno:
+                raise OSError(errno, "SOCK_DESTROY")
+            return message[16:]
 
     def close(self) -> None:
         """Close the netlink socket."""
