@@ -43,8 +43,17 @@ class Side:
         self.host, self.enforcer, self.badge = host, enforcer, badge
         self.revision = 0
         self.fence = Fence(host)
-        self.fence.call("place", [Placement(enforcer, str(host.cgroup))])
+        self.place()
         self.app = Workload(host)
+
+    def place(self) -> None:
+        """Say where the unit is; also a new agent's first act."""
+        self.fence.call("place", [Placement(self.enforcer, str(self.host.cgroup))])
+
+    def restart(self) -> None:
+        """Start an agent where the last one was killed."""
+        self.fence.start()
+        self.place()
 
     def trust(self, peers: Sequence[PeerKeys], own_epochs: Sequence[int] = (1,)) -> None:
         """Set the keys; those for units on this host stay."""
