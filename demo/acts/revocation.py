@@ -57,6 +57,9 @@ def perform(show: Show) -> None:
     show.expect(f"99 of 100 within {BAR_MS:.0f} ms of the API call", p99 <= BAR_MS, f"p99 {p99:.0f} ms")
     left = show.stage.postgres.query(_COUNT.format(address=show.stage.address("job")))
     show.expect("PostgreSQL has no session left from any of them", left.strip() == "0", f"{left.strip()} over IPv4")
+    with show.narrator.working("the job recovers from losing its connection so often"):
+        trouble = traffic.job_recovers(show.stage)
+    show.expect("afterwards the job works as if nothing had been", not trouble, trouble)
 
 
 _COUNT = "select count(*) from pg_stat_activity where client_addr = '{address}';"
