@@ -28,7 +28,7 @@ def _throughput(mtu: int) -> Pairs:
         def measure() -> float:
             target = ["--address", pair.server.address(4), "--port", str(STREAM_PORT)]
             report = pair.load("stream", *target, "--seconds", str(_SECONDS))
-            return float(report["bits_per_second"]) / 1e9
+            return float(report["gbit_per_second"])
 
         bare, policed = pair.in_turn(measure)
         return run_pairs(_PAIRS, ("bare", bare), ("policed", policed), progress=print)
