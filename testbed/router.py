@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 from testbed.firewall import Match, rule
 from testbed.host import Host
 from testbed.link import Link
+from testbed.translation import balanced
 
 
 class Router(Host):
@@ -37,16 +38,8 @@ class Router(Host):
         the router's, or any that is routed to it.
         """
         version = ip_address(address).version
-        for index, (to, to_port) in enumerate(backends):
-            left = len(backends) - index
-            turn = ["-m", "statistic", "--mode", "nth", "--every", str(left), "--packet", "0"] if left > 1 else []
-            target = f"{to}:{to_port}" if version == 4 else f"[{to}]:{to_port}"
-            rule(
-                self,
-                version,
-                *("-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-d", address, "--dport", str(port)),
-                *(*turn, "-j", "DNAT", "--to-destination", target),
-            )
+        for arguments in balanced(version, address, port, backends):
+            rule(self, version, "-t", "nat", "-A", "PREROUTING", *arguments)
 
     def strip_options(self, kinds: Sequence[int], match: Match | None = None) -> None:
         """Overwrite these TCP options with padding in matching forwarded packets (default: all)."""

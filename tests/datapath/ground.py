@@ -39,16 +39,23 @@ def says(
 class Side:
     """One host, its datapath and its unit."""
 
-    def __init__(self, host: Host, enforcer: str, badge: int) -> None:
+    #: The badges that tables know, each with its Enforcer.
+    known: Mapping[int, str] = {CLIENT: "client", SERVER: "server"}
+
+    def __init__(self, host: Host, enforcer: str, badge: int, neighbours: Mapping[str, int] | None = None) -> None:
+        """``neighbours`` are further units of the host, each in the cgroup of its name."""
         self.host, self.enforcer, self.badge = host, enforcer, badge
+        self.neighbours = dict(neighbours or {})
         self.revision = 0
         self.fence = Fence(host)
         self.place()
         self.app = Workload(host)
 
     def place(self) -> None:
-        """Say where the unit is; also a new agent's first act."""
-        self.fence.call("place", [Placement(self.enforcer, str(self.host.cgroup))])
+        """Say where the units are; also a new agent's first act."""
+        places = [Placement(self.enforcer, str(self.host.cgroup))]
+        places += [Placement(name, str(self.host.subgroup(name))) for name in self.neighbours]
+        self.fence.call("place", places)
 
     def restart(self) -> None:
         """Start an agent where the last one was killed."""
@@ -67,12 +74,12 @@ class Side:
         default: Literal["Allow", "Reject"] = "Reject",
         reachable: bool = True,
     ) -> Tables:
-        """Tables of a new revision, in which both badges are known."""
+        """Tables of a new revision."""
         self.revision += 1
         made = tables(
             self.revision,
-            {self.enforcer: self.badge},
-            {CLIENT: "client", SERVER: "server"},
+            {self.enforcer: self.badge, **self.neighbours},
+            self.known,
             verdicts,
             prefixes,
             default,
