@@ -48,6 +48,7 @@ class Kind:
     verbs: tuple[Verb, ...] = _ALL
     propagates: bool = False
     shapes_policy: bool = False  # a change to it makes a revision
+    unique: tuple[tuple[str, ...], ...] = (("namespace", "name"),)  # attributes that no two of a kind share
 
     @cached_property
     def fields(self) -> Mapping[str, Field]:
@@ -85,7 +86,7 @@ def _field(field: msgspec.inspect.Field) -> Field:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(resources.Namespace, "namespace", "namespaces", "ns", "tenancy", shapes_policy=True),
+    Kind(resources.Namespace, "namespace", "namespaces", "ns", "tenancy", shapes_policy=True, unique=(("name",),)),
     Kind(
         resources.ProcessingUnit,
         "processingunit",
@@ -94,6 +95,7 @@ KINDS: tuple[Kind, ...] = (
         "workloads",
         verbs=("list", "get", "update", "delete"),
         shapes_policy=True,
+        unique=(("enforcer_id", "native_context_id"), ("badge",)),
     ),
     Kind(
         resources.Enforcer,
@@ -122,11 +124,11 @@ KINDS: tuple[Kind, ...] = (
         propagates=True,
         shapes_policy=True,
     ),
-    Kind(resources.FlowReport, "flowreport", "flowreports", "flow", "telemetry", verbs=("list",)),
-    Kind(resources.Revision, "revision", "revisions", "rev", "policy", verbs=("list", "get")),
+    Kind(resources.FlowReport, "flowreport", "flowreports", "flow", "telemetry", verbs=("list",), unique=()),
+    Kind(resources.Revision, "revision", "revisions", "rev", "policy", verbs=("list", "get"), unique=(("number",),)),
     Kind(resources.Token, "token", "tokens", "tok", "access", verbs=("list", "get", "create", "delete")),
     Kind(resources.AppCredential, "appcredential", "appcredentials", "appcred", "access"),
-    Kind(resources.Activity, "activity", "activities", "act", "telemetry", verbs=("list", "get")),
+    Kind(resources.Activity, "activity", "activities", "act", "telemetry", verbs=("list", "get"), unique=()),
 )
 
 _BY_NAME = {name: kind for kind in KINDS for name in (kind.singular, kind.plural, kind.alias)}

@@ -44,18 +44,6 @@ def _private_columns(kind: Kind) -> tuple[Column[Any], ...]:
     return ()
 
 
-_UNIQUE: dict[str, tuple[tuple[str, ...], ...]] = {
-    "namespace": (("name",),),
-    "processingunit": (("enforcer_id", "native_context_id"), ("badge",)),
-    "enforcer": (("namespace", "name"),),
-    "externalnetwork": (("namespace", "name"),),
-    "networkrulesetpolicy": (("namespace", "name"),),
-    "token": (("namespace", "name"),),
-    "appcredential": (("namespace", "name"),),
-    "revision": (("number",),),
-}
-
-
 def column_type(field: Field) -> TypeEngine[Any]:
     """The column type of a field."""
     kind = field.type
@@ -91,9 +79,9 @@ def table_of(kind: Kind, metadata: MetaData) -> Table:
         *columns,
         *_private_columns(kind),
         Column("version", BigInteger, nullable=False),
-        *(UniqueConstraint(*names) for names in _UNIQUE.get(kind.singular, ())),
+        *(UniqueConstraint(*names) for names in kind.unique),
     )
-    unique_first = {names[0] for names in _UNIQUE.get(kind.singular, ())}
+    unique_first = {names[0] for names in kind.unique}
     for field in kind.fields.values():
         scalar = not isinstance(field.type, msgspec.inspect.ListType | msgspec.inspect.DictType)
         if field.indexed and scalar and field.name != "ID" and field.attribute not in unique_first:

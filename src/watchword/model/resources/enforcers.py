@@ -1,0 +1,35 @@
+"""Enforcers: the agents, one on each host."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+from watchword.model.declarations import Tagged, trait
+
+_Time = datetime.datetime
+
+
+class Enforcer(Tagged, frozen=True, kw_only=True):
+    """One agent on one host. Made by enrolment; deleting it evicts the host at once."""
+
+    name: Annotated[str, trait("Name.", read_only=True, indexed=True, min_length=1, max_length=256)]
+    fqdn: Annotated[str, trait("Host name given at enrolment.", read_only=True)] = ""
+    machine_id: Annotated[str, trait("Machine identifier given at enrolment; a hint only.", read_only=True)] = ""
+    operational_status: Annotated[
+        Literal["Registered", "Connected", "Disconnected"], trait("State of its session.", read_only=True, indexed=True)
+    ] = "Registered"
+    unreachable: Annotated[bool, trait("No session for five minutes.", read_only=True)] = False
+    last_sync_time: Annotated[_Time | None, trait("When it was last heard of (UTC).", read_only=True)] = None
+    current_version: Annotated[str, trait("Agent version.", read_only=True)] = ""
+    kernel: Annotated[str, trait("Kernel release.", read_only=True)] = ""
+    datapath: Annotated[Literal["", "ebpf", "netfilter", "windows"], trait("Kernel datapath.", read_only=True)] = ""
+    key_epoch: Annotated[int, trait("Epoch of its newest datapath key.", read_only=True)] = 0
+    enforced_revision: Annotated[int, trait("Newest revision its kernel decides by.", read_only=True)] = 0
+    refused_revision: Annotated[int, trait("Newest revision it could not take; 0 for none.", read_only=True)] = 0
+    refused_reason: Annotated[str, trait("Why it could not.", read_only=True)] = ""
+    lost_reports: Annotated[int, trait("Flow observations that found no room.", read_only=True)] = 0
+    problems: Annotated[list[str], trait("What it complains about.", read_only=True)] = []
+    rss_bytes: Annotated[int, trait("Resident memory of the agent.", read_only=True)] = 0
+    counters: Annotated[dict[str, int], trait("Its datapath's named counters.", read_only=True)] = {}
+    certificate: Annotated[str, trait("PEM certificate of its signing key.", read_only=True)] = ""
