@@ -16,7 +16,6 @@ from typing import Annotated
 import msgspec
 from sqlalchemy import insert, select
 
-from watchword.console import tagging
 from watchword.console.changes import Author, Change
 from watchword.console.lifecycle import ENFORCER, Mint
 from watchword.console.problems import Problem, invalid
@@ -26,14 +25,14 @@ from watchword.console.store import records
 from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES, enrolments, evicted_keys
 from watchword.console.trust import Trust
-from watchword.console.validation import check
 from watchword.identity.keys import KEY_LENGTH, SignatureError
 from watchword.identity.signatures import verify_enrolment
 from watchword.identity.tokens import InstallToken, TokenError, matches
-from watchword.model import registry
+from watchword.model import registry, tagging
 from watchword.model.declarations import Part
 from watchword.model.problems import Invalid
 from watchword.model.resources import Enforcer
+from watchword.model.validation import check
 
 TOKEN = registry.kind("token")
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from watchword.console import tagging, validation
 from watchword.console.changes import Change
 from watchword.console.identifiers import Identifiers
 from watchword.console.problems import Problem, invalid
@@ -22,7 +21,7 @@ from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES, evicted_keys
 from watchword.identity.keys import Random
 from watchword.identity.tokens import Credential, InstallToken, hashed, new_secret
-from watchword.model import registry
+from watchword.model import registry, tagging, validation
 from watchword.model.problems import Invalid
 from watchword.model.registry import Kind
 from watchword.model.resources import AppCredential, Namespace, Token

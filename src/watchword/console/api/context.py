@@ -16,9 +16,9 @@ from watchword.console.decoding import parse
 from watchword.console.problems import Problem, invalid
 from watchword.console.spaces import space
 from watchword.console.store import records
-from watchword.console.validation import check_text
 from watchword.identity.tokens import Credential, TokenError, matches
 from watchword.model.problems import Invalid
+from watchword.model.validation import check_text
 
 #: Bytes of a request's body.
 BODY_LIMIT = 1 << 20

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from watchword.console import tagging
 from watchword.console.changes import Change
 from watchword.console.identifiers import Identifiers
 from watchword.console.lifecycle import UNIT
@@ -24,7 +23,7 @@ from watchword.console.spaces import Space, space
 from watchword.console.store import records
 from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES
-from watchword.model import tags
+from watchword.model import tagging, tags
 from watchword.model.problems import Invalid
 from watchword.model.resources import Enforcer, ProcessingUnit
 from watchword.policy.namespaces import reaches
