@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.console.identifiers import Identifiers
-from watchword.console.roster import entry
+from watchword.console.roster import entries
 from watchword.console.store import records
 from watchword.console.store.database import Database
 from watchword.console.store.records import Record
@@ -85,7 +85,7 @@ class Change:
     def shapes_policy(self) -> bool:
         """Whether a verdict may depend on what changed."""
         return any(
-            (after or before).kind.shapes_policy and entry(before) != entry(after)  # type: ignore[union-attr]
+            (after or before).kind.shapes_policy and entries(before) != entries(after)  # type: ignore[union-attr]
             for before, after in self.effects
         )
 

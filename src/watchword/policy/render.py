@@ -224,7 +224,7 @@ class _Draft:
 
 def _entry(placed: PlacedRule, selector: str) -> RuleEntry:
     return RuleEntry(
-        ruleset=placed.ruleset.id,
+        ruleset=placed.ruleset.resource,
         ruleset_name=placed.ruleset.name,
         namespace=placed.ruleset.namespace,
         name=placed.rule.name,

@@ -23,7 +23,7 @@ from watchword.model.expressions import matches
 from watchword.model.ports import ANYTHING
 from watchword.policy.namespaces import reaches
 from watchword.policy.tables import Direction
-from watchword.policy.world import Network, Rule, Ruleset, Unit
+from watchword.policy.world import Network, Rule, Ruleset, Unit, World
 
 
 class PlacedRule(NamedTuple):
@@ -35,8 +35,23 @@ class PlacedRule(NamedTuple):
 
 
 def rule_key(ruleset: str, direction: Direction, index: int) -> str:
-    """The key of a rule: unique in a world, and what documents, verdicts and flow records carry."""
+    """The key of a rule: unique in a world, and what documents, verdicts and flow records carry.
+
+    ``ruleset`` is what people know it by (:attr:`~watchword.policy.world.Ruleset.resource`): the two
+    ends of an intent have rules in one direction each, so their keys do not meet.
+    """
     return f"{ruleset}/{direction}/{index}"
+
+
+def known_as(world: World, resource: str, direction: Direction = "out") -> Ruleset | None:
+    """The ruleset that people know by this ID: a ruleset, or the end of an intent in this direction."""
+    ends = (end_of(resource, direction), end_of(resource, "in" if direction == "out" else "out"))
+    return next((found for key in (resource, *ends) if (found := world.rulesets.get(key)) is not None), None)
+
+
+def end_of(intent: str, direction: Direction) -> str:
+    """The ID, unique in a world, of one end of an intent."""
+    return f"{intent}:{direction}"
 
 
 def in_force(ruleset: Ruleset, namespace: str) -> bool:
@@ -59,7 +74,7 @@ def counting(unit: Unit, selecting: Iterable[Ruleset]) -> list[Ruleset]:
 def rules_of(rulesets: Iterable[Ruleset], direction: Direction) -> list[PlacedRule]:
     """All rules of ``rulesets`` in one direction."""
     return [
-        PlacedRule(rule_key(ruleset.id, direction, index), ruleset, rule)
+        PlacedRule(rule_key(ruleset.resource, direction, index), ruleset, rule)
         for ruleset in rulesets
         for index, rule in enumerate(ruleset.incoming if direction == "in" else ruleset.outgoing)
     ]

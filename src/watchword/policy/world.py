@@ -23,6 +23,7 @@ class Namespace:
     path: str
     default_incoming: Inherited = "Inherit"
     default_outgoing: Inherited = "Inherit"
+    tag_prefixes: tuple[str, ...] = ()  # its own; those above it hold here too
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """A network ruleset: whom it is about, and its rules in each direction."""
+    """A network ruleset: whom it is about, and its rules in each direction.
+
+    ``id`` is unique in a world. ``origin`` is the ID of the intent that this is one end of, and empty
+    for a ruleset of its own; people and flow records know the ruleset by :attr:`resource`.
+    """
 
     id: str
     name: str
@@ -76,6 +81,12 @@ class Ruleset:
     propagate: bool = False
     fallback: bool = False
     disabled: bool = False
+    origin: str = ""
+
+    @property
+    def resource(self) -> str:
+        """ID of the resource that says this: the intent's, or its own."""
+        return self.origin or self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +99,7 @@ class World:
     networks: Mapping[str, Network]
     rulesets: Mapping[str, Ruleset]
     enforcers: Mapping[str, EnforcerEntry] = field(default_factory=dict)
+
+
+#: The parts of a world that changes go into.
+PARTS = ("namespaces", "units", "networks", "rulesets", "enforcers")

@@ -12,6 +12,7 @@ from typing import Any
 
 from watchword.console.roster import Roster
 from watchword.model.resources import FlowReport
+from watchword.policy import selection
 from watchword.policy.world import Unit
 from watchword.wire.messages import FlowRecord
 
@@ -46,7 +47,7 @@ def resolve(record: FlowRecord, reporter: Reporter, roster: Roster, now: datetim
     outgoing = record.direction == "outgoing"
     ends = {**_named("source", local if outgoing else peer), **_named("destination", peer if outgoing else local)}
     # A network that requires identity rejects by a rule of its own, named after the network.
-    ruleset = roster.world.rulesets.get(record.ruleset) or roster.world.networks.get(record.ruleset)
+    ruleset = selection.known_as(roster.world, record.ruleset) or roster.world.networks.get(record.ruleset)
     return FlowReport(
         namespace=unit.namespace,
         create_time=now,
@@ -121,7 +122,7 @@ def _rule_name(key: str, roster: Roster) -> str:
     """The name of the rule with this key (``<ruleset>/<in|out>/<index>``); "" if it has none or is gone."""
     ruleset_id, _, rest = key.partition("/")
     direction, _, index = rest.partition("/")
-    ruleset = roster.world.rulesets.get(ruleset_id)
+    ruleset = selection.known_as(roster.world, ruleset_id, "in" if direction == "in" else "out")
     if ruleset is None or not index.isdecimal():
         return ""
     rules = ruleset.incoming if direction == "in" else ruleset.outgoing
