@@ -20,7 +20,7 @@ Everything is in a fixed order: equal worlds give equal documents.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from watchword.model.expressions import Expression, normalised
@@ -29,6 +29,7 @@ from watchword.policy.namespaces import default_action
 from watchword.policy.selection import PlacedRule
 from watchword.policy.selectors import SelectorIndex, selector_key
 from watchword.policy.tables import Direction
+from watchword.policy.tagged import Membership
 from watchword.policy.world import Ruleset, Unit, World
 from watchword.wire.policy import (
     NetworkEntry,
@@ -59,6 +60,7 @@ class Renderer:
     def __init__(self) -> None:
         self._world: World | None = None
         self._index = SelectorIndex()
+        self._watched: dict[Expression, Membership] = {}
         self._local: dict[str, list[Unit]] = {}
         self._badges: dict[int, Unit] = {}
 
@@ -83,8 +85,10 @@ class Renderer:
         selecting: defaultdict[str, list[Ruleset]] = defaultdict(list)
         for ruleset in world.rulesets.values():
             if not ruleset.disabled:
-                for unit_id in self._index.matching(ruleset.subject) & local.keys():
-                    selecting[unit_id].append(ruleset)
+                numbers = self._index.matching(ruleset.subject)
+                for unit_id in local:
+                    if self._index.number(unit_id) in numbers:
+                        selecting[unit_id].append(ruleset)
         return selecting
 
     def _follow(self, world: World) -> None:
@@ -92,7 +96,7 @@ class Renderer:
         if before is world:
             return
         if before is None or before.units is not world.units or before.enforcers is not world.enforcers:
-            self._index.update(world.units)
+            self._update(world.units)
             self._local = {}
             self._badges = {}
             for unit in sorted(world.units.values(), key=lambda unit: unit.id):
@@ -100,8 +104,22 @@ class Renderer:
                 if unit.badge and unit.enforcer in world.enforcers:
                     self._badges[unit.badge] = unit
         if before is None or before.rulesets is not world.rulesets:
-            self._index.watch(_expressions(world.rulesets.values()))
+            self._watch(_expressions(world.rulesets.values()))
         self._world = world
+
+    def _update(self, units: Mapping[str, Unit]) -> None:
+        gone = [unit.id for unit in self._index.things(self._index.everything) if unit.id not in units]
+        for unit_id in gone:
+            self._index.drop(unit_id)
+        for unit in units.values():
+            if self._index.get(unit.id) is not unit:
+                self._index.put(unit)
+
+    def _watch(self, expressions: set[Expression]) -> None:
+        for expression in self._watched.keys() - expressions:
+            self._index.unwatch(self._watched.pop(expression))
+        for expression in expressions - self._watched.keys():
+            self._watched[expression] = self._index.watch(expression)
 
 
 def _expressions(rulesets: Iterable[Ruleset]) -> set[Expression]:
@@ -172,8 +190,8 @@ class _Draft:
         """The finished document."""
         matched: defaultdict[str, list[str]] = defaultdict(list)  # unit ID to selectors, sorted
         for selector in sorted(self.placed):
-            for unit_id in self.index.matching(self.placed[selector].rule.object):
-                matched[unit_id].append(selector)
+            for number in self.index.matching(self.placed[selector].rule.object):
+                matched[self.index.thing(number).id].append(selector)
         self.wanted.update(self.world.units[unit_id].badge for unit_id in matched)
         peers = {
             badge: PeerEntry(
