@@ -93,5 +93,9 @@ def _end(direction: str, end: Mapping[str, Any]) -> None:
             for rule in rules
         ]
         output.table(["", "action", "namespace", "rule", "ports", "why"], rows)
+    if (left_out := end["missedTotal"] - len(end["missed"])) > 0:
+        output.say(f"  and {left_out} more rules that nearly matched")
+    if end["remedies"]:
+        output.say(f"  to {'reject' if end['action'] == 'Allow' else 'allow'} it here, do one of these:")
     for remedy in end["remedies"]:
-        output.say(f"  → {remedy}")
+        output.say(f"  → {remedy['text']}")

@@ -1,31 +1,43 @@
-"""Explaining a hypothetical flow: what both ends decide, by which rules, and what would change it.
+"""Explaining a flow, real or hypothetical: what both ends decide, by which rules, and what would change it.
 
 Plain records, ready for JSON. The verdicts are those of :mod:`watchword.policy.decide`; this module
-adds the words and the rules that nearly matched, and decides nothing.
+adds the words, the rules that nearly matched (:mod:`watchword.policy.nearly`) and the remedies
+(:mod:`watchword.policy.counsel`), and decides nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
 from typing import Literal
 
 import msgspec
 
-from watchword.model.expressions import matches
+from watchword.model import prefixes
 from watchword.model.ports import ANY_PROTOCOL, format_flow, format_ports
 from watchword.model.problems import Invalid
 from watchword.policy import decide as deciding
-from watchword.policy import selection
-from watchword.policy.decide import Decision, FlowDecision, Party
+from watchword.policy import nearly, views
+from watchword.policy.counsel import counsel, title
+from watchword.policy.decide import Decision, FlowDecision, Party, Stranger
+from watchword.policy.namespaces import ROOT
+from watchword.policy.nearly import Missed
+from watchword.policy.remedies import Remedy
+from watchword.policy.rulebook import Rulebook
 from watchword.policy.selection import PlacedRule
-from watchword.policy.world import Ruleset, Unit, World
+from watchword.policy.world import Unit, World
 from watchword.wire.policy import Action
 
 Outcome = Literal["decides", "agrees", "overruled", "observed", "missed"]
 
+#: Rules that nearly matched which are listed for one end; their number is told besides.
+MISSED_LIMIT = 20
+
 
 class PartyFound(msgspec.Struct, frozen=True, rename="camel"):
-    """One end of the flow: a unit, or an address in some external networks or none ("somewhere")."""
+    """One end of the flow: a unit, or an address in some external networks or none ("somewhere").
+
+    ``hypothetical`` is true of a unit that was described rather than named.
+    """
 
     kind: Literal["unit", "network", "somewhere"]
     id: str = ""
@@ -34,10 +46,14 @@ class PartyFound(msgspec.Struct, frozen=True, rename="camel"):
     address: str = ""
     networks: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    hypothetical: bool = False
 
 
 class RuleFound(msgspec.Struct, frozen=True, rename="camel"):
-    """A rule that matched, or nearly did, and what became of it."""
+    """A rule that matched, or nearly did, and what became of it.
+
+    ``lack`` is the one thing that kept a rule from matching, "" for a rule that matched.
+    """
 
     key: str
     ruleset: str
@@ -48,10 +64,15 @@ class RuleFound(msgspec.Struct, frozen=True, rename="camel"):
     protocol_ports: tuple[str, ...]
     outcome: Outcome
     why: str
+    lack: Literal["", "disabled", "fallback", "scope", "network", "ports", "object"] = ""
 
 
 class EndExplained(msgspec.Struct, frozen=True, rename="camel"):
-    """What one end decides. ``rule`` is a rule key, "" for a default."""
+    """What one end decides. ``rule`` is a rule key, "" for a default.
+
+    ``missed`` are the nearest of ``missed_total`` rules that nearly matched. Each of ``remedies`` would
+    turn this end's verdict round.
+    """
 
     unit: str
     direction: Literal["incoming", "outgoing"]
@@ -63,7 +84,8 @@ class EndExplained(msgspec.Struct, frozen=True, rename="camel"):
     summary: str
     matching: tuple[RuleFound, ...]
     missed: tuple[RuleFound, ...]
-    remedies: tuple[str, ...]
+    missed_total: int
+    remedies: tuple[Remedy, ...]
 
 
 class Explanation(msgspec.Struct, frozen=True, rename="camel"):
@@ -81,24 +103,57 @@ class Explanation(msgspec.Struct, frozen=True, rename="camel"):
     incoming: EndExplained | None
 
 
-def explain(world: World, source: str, destination: str, protocol: int, port: int) -> Explanation:
+def hypothetical(side: Literal["source", "destination"], namespace: str, tags: frozenset[str]) -> Unit:
+    """A unit that need not exist: what policy would know of it, were it in ``namespace`` with these tags."""
+    return Unit(
+        id=f"hypothetical {side}",
+        native_id="",
+        name=f"a hypothetical {side}",
+        namespace=namespace,
+        enforcer="",
+        badge=0,
+        tags=tags,
+    )
+
+
+def explain(
+    world: World,
+    source: str | Unit,
+    destination: str | Unit,
+    protocol: int,
+    port: int,
+    *,
+    book: Rulebook | None = None,
+    reader: str = ROOT,
+) -> Explanation:
     """Why a flow would be allowed or rejected.
 
-    Each of ``source`` and ``destination`` is a unit's ID or the address of a peer without identity;
-    ``port`` is ``type << 8 | code`` for ICMP and 0 for protocols without ports. Raises
-    :class:`Invalid`.
+    Each of ``source`` and ``destination`` is a unit's ID, the address of a peer without identity, or a
+    unit that need not be in the world; ``port`` is ``type << 8 | code`` for ICMP and 0 for protocols
+    without ports. ``book`` has followed ``world``; with it the answer is as quick in a large world as
+    in a small one. ``reader`` is the namespace whose reader asks: rules and networks that only others may
+    read are not told of, also where they decide. Raises :class:`Invalid`.
     """
     if not 0 <= protocol < ANY_PROTOCOL:
         raise Invalid("protocol", f"{protocol} is no protocol", "name one by its number from 0 to 254")
     if not 0 <= port <= 65535:
         raise Invalid("port", f"{port} is no port", "choose a number from 0 to 65535")
-    client, server = deciding.party(world, source, "source"), deciding.party(world, destination, "destination")
-    decision = deciding.decide_flow(world, client, server, protocol, port)
-    asked = _Question(world, protocol, port)
+    if book is None:
+        book = Rulebook()
+        book.follow(world)
+    sides = [_side(world, source, "source"), _side(world, destination, "destination")]
+    excerpt = book.excerpt(
+        world,
+        [side for side in sides if isinstance(side, Unit)],
+        [prefixes.parse_address(side) for side in sides if isinstance(side, str)],
+    )
+    client, server = (side if isinstance(side, Unit) else deciding.stranger(excerpt, side) for side in sides)
+    decision = deciding.decide_flow(excerpt, client, server, protocol, port)
+    asked = _Question(excerpt, reader, protocol, port)
     return Explanation(
         revision=world.revision,
-        source=_party(client),
-        destination=_party(server),
+        source=_party(world, client, reader),
+        destination=_party(world, server, reader),
         flow=format_flow(protocol, port),
         protocol=protocol,
         port=port,
@@ -109,11 +164,32 @@ def explain(world: World, source: str, destination: str, protocol: int, port: in
     )
 
 
-def _party(found: Party) -> PartyFound:
+def _side(world: World, side: str | Unit, path: str) -> Unit | str:
+    """The unit meant, else the address in its canonical form. Raises :class:`Invalid`."""
+    if isinstance(side, Unit):
+        return side
+    unit = world.units.get(side)
+    if unit is not None:
+        return unit
+    try:
+        return str(prefixes.parse_address(side))
+    except Invalid as problem:
+        raise Invalid(path, f"{side!r} is no processing unit's ID and no address", "name one of both") from problem
+
+
+def _party(world: World, found: Party, reader: str) -> PartyFound:
     if isinstance(found, Unit):
-        return PartyFound("unit", found.id, found.name, found.namespace, tags=tuple(sorted(found.tags)))
-    networks = tuple(network.name for network in found.networks)
-    tags = tuple(sorted({tag for network in found.networks for tag in network.tags}))
+        return PartyFound(
+            "unit",
+            found.id,
+            found.name,
+            found.namespace,
+            tags=tuple(sorted(found.tags)),
+            hypothetical=found.id not in world.units,
+        )
+    shown = [network for network in found.networks if views.readable(network, reader)]
+    tags = tuple(sorted({tag for network in shown for tag in network.tags}))
+    networks = tuple(network.name for network in shown)
     return PartyFound("network" if networks else "somewhere", address=found.address, networks=networks, tags=tags)
 
 
@@ -133,29 +209,30 @@ def _reason(end: Decision) -> str:
         return "a unit may always talk to itself"
     for placed in end.matching:
         if placed.key == end.verdict.rule:
-            return f"{placed.rule.action} by {_title(placed)}"
+            return f"{placed.rule.action} by {title(placed)}"
     if not end.default_namespace:
         return "no rule matches and no namespace sets a default: Reject"
     return f"no rule matches; the default of {end.default_namespace} is {end.default}"
 
 
-def _title(placed: PlacedRule) -> str:
-    name = f"rule {placed.rule.name!r}" if placed.rule.name else f"rule {placed.key.rpartition('/')[2]}"
-    return f"{name} of {placed.ruleset.name!r} in {placed.ruleset.namespace}"
-
-
 class _Question:
-    """One flow asked about in one world."""
+    """One flow asked about in one world, by somebody who may not know all of it."""
 
-    def __init__(self, world: World, protocol: int, port: int) -> None:
+    def __init__(self, world: World, reader: str, protocol: int, port: int) -> None:
         self._world = world
+        self._reader = reader
         self._protocol = protocol
         self._port = port
-        self._flow = format_flow(protocol, port)
 
     def end(self, end: Decision, peer: Party) -> EndExplained:
         """What one end decides, in words."""
-        missed = [] if end.itself else sorted(self._missed(end, peer), key=lambda pair: pair[0].key)
+        known = self._known()
+        if isinstance(peer, Stranger):
+            shown = tuple(network for network in peer.networks if network.id in known.networks)
+            told: Party = Stranger(peer.address, shown)
+        else:
+            told = peer
+        missed = nearly.missed(known, end, told, self._protocol, self._port)
         return EndExplained(
             unit=end.unit.id,
             direction=_direction(end),
@@ -166,81 +243,16 @@ class _Question:
             observed_rule=end.verdict.observed_rule,
             summary=_reason(end),
             matching=tuple(_found(placed, *_outcome(placed, end)) for placed in end.matching),
-            missed=tuple(_found(placed, "missed", why) for placed, why in missed),
-            remedies=tuple(self._remedies(end, peer, missed)),
+            missed=tuple(_nearly(each) for each in missed[:MISSED_LIMIT]),
+            missed_total=len(missed),
+            remedies=counsel(self._world, end, told, missed, self._protocol, self._port),
         )
 
-    def _missed(self, end: Decision, peer: Party) -> Iterator[tuple[PlacedRule, str]]:
-        """Rules that one single thing kept from matching."""
-        counting = {ruleset.id for ruleset in selection.about(end.unit, self._world.rulesets.values())}
-        for ruleset in self._world.rulesets.values():
-            if not matches(ruleset.subject, end.unit.tags):
-                continue
-            absent = "" if ruleset.id in counting else _absence(ruleset, end.unit)
-            for placed in selection.rules_of([ruleset], end.direction):
-                reasons = [absent] if absent else []
-                if not deciding.takes(placed.rule, self._protocol, self._port):
-                    ports = ", ".join(format_ports(placed.rule.ports))
-                    reasons.append(f"its protocolPorts are {ports}, which leaves out {self._flow}")
-                if not deciding.names(placed, peer):
-                    hidden = _hidden(placed, peer)
-                    if not hidden:
-                        continue
-                    reasons.append(hidden)
-                if len(reasons) == 1:
-                    yield placed, reasons[0]
-
-    def _remedies(self, end: Decision, peer: Party, missed: list[tuple[PlacedRule, str]]) -> Iterator[str]:
-        """What would have to change for a refused end to allow the flow."""
-        if end.verdict.action == "Allow":
-            return
-        deciders = [placed for placed in end.matching if not placed.rule.observed]
-        for placed in deciders:
-            if placed.rule.action == "Reject":
-                yield _without(placed, self._flow)
-        if end.default == "Allow" or any(placed.rule.action == "Allow" for placed in deciders):
-            return
-        for placed, why in missed:
-            if placed.rule.action == "Allow" and not placed.rule.observed:
-                yield f"make {_title(placed)} match: {why}"
-        for placed in end.matching:
-            if placed.rule.observed and placed.rule.action == "Allow":
-                yield f"turn observation off for {_title(placed)}"
-        yield (
-            f"add an {_direction(end)} Allow rule for {_describe(peer)} on {self._flow} to a ruleset that is in force "
-            f"in {end.unit.namespace} and selects {end.unit.name}"
-        )
-
-
-def _describe(peer: Party) -> str:
-    if isinstance(peer, Unit):
-        return peer.name
-    if peer.networks:
-        return "external network " + " or ".join(network.name for network in peer.networks)
-    return f"a new external network that contains {peer.address}"
-
-
-def _without(placed: PlacedRule, flow: str) -> str:
-    if not placed.rule.object:  # the rule of a network itself
-        return f"let the peer prove an identity, or no longer require one in external network {placed.ruleset.name!r}"
-    return f"remove {_title(placed)}, or narrow it to leave out this peer or {flow}"
-
-
-def _absence(ruleset: Ruleset, unit: Unit) -> str:
-    """Why a ruleset whose subject matches does not count for a unit."""
-    if ruleset.disabled:
-        return "its ruleset is disabled"
-    if not selection.in_force(ruleset, unit.namespace):
-        return f"its ruleset is not in force in {unit.namespace}"
-    return "its ruleset is a fallback and an ordinary ruleset selects the unit"
-
-
-def _hidden(placed: PlacedRule, peer: Party) -> str:
-    """Why a rule whose object matches one of the peer's networks does not see it; "" when none matches."""
-    if isinstance(peer, Unit):
-        return ""
-    names = [network.name for network in peer.networks if matches(placed.rule.object, network.tags)]
-    return f"external network {names[0]} is not visible from {placed.ruleset.namespace}" if names else ""
+    def _known(self) -> World:
+        """The part that the reader may know; whatever decides about a readable unit is in it, networks apart."""
+        networks = {key: each for key, each in self._world.networks.items() if views.readable(each, self._reader)}
+        rulesets = {key: each for key, each in self._world.rulesets.items() if views.readable(each, self._reader)}
+        return dataclasses.replace(self._world, networks=networks, rulesets=rulesets)
 
 
 def _outcome(placed: PlacedRule, end: Decision) -> tuple[Outcome, str]:
@@ -261,7 +273,7 @@ def _outcome(placed: PlacedRule, end: Decision) -> tuple[Outcome, str]:
 def _found(placed: PlacedRule, outcome: Outcome, why: str) -> RuleFound:
     return RuleFound(
         key=placed.key,
-        ruleset=placed.ruleset.id,
+        ruleset=placed.ruleset.resource,
         ruleset_name=placed.ruleset.name,
         namespace=placed.ruleset.namespace,
         rule=placed.rule.name,
@@ -270,3 +282,7 @@ def _found(placed: PlacedRule, outcome: Outcome, why: str) -> RuleFound:
         outcome=outcome,
         why=why,
     )
+
+
+def _nearly(each: Missed) -> RuleFound:
+    return msgspec.structs.replace(_found(each.placed, "missed", each.why), lack=each.lack)

@@ -42,3 +42,9 @@ def default_action(namespaces: Mapping[str, Namespace], path: str, direction: Di
         if action != "Inherit":
             return action, candidate
     return "Reject", ""
+
+
+def tag_prefixes(namespaces: Mapping[str, Namespace], path: str) -> tuple[str, ...]:
+    """What tags in rulesets of ``path`` may begin with, from it and every namespace above; empty for anything."""
+    chain = (namespaces.get(each) for each in upwards(path))
+    return tuple(sorted({prefix for namespace in chain if namespace for prefix in namespace.tag_prefixes}))

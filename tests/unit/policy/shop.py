@@ -17,7 +17,7 @@ def rule(action: Any, selected: Pairs, *protocol_ports: str, name: str = "", **t
     return Rule(name, action, expressions.parse(selected), ports.parse(protocol_ports), **traits)
 
 
-def ruleset(key: str, namespace: str, subject: Pairs, *, inc: Any = (), out: Any = (), **traits: bool) -> Ruleset:
+def ruleset(key: str, namespace: str, subject: Pairs, *, inc: Any = (), out: Any = (), **traits: Any) -> Ruleset:
     return Ruleset(key, f"the {key}", namespace, expressions.parse(subject), tuple(inc), tuple(out), **traits)
 
 

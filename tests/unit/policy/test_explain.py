@@ -7,8 +7,17 @@ import pytest
 
 from tests.unit.policy.shop import keyed, network, rule, ruleset, world
 from watchword.model.problems import Invalid
-from watchword.policy.explain import EndExplained, explain
-from watchword.policy.world import World
+from watchword.policy.explain import MISSED_LIMIT, EndExplained, explain, hypothetical
+from watchword.policy.remedies import (
+    AddRule,
+    AddRuleset,
+    CountRuleset,
+    EnableRuleset,
+    PropagateRuleset,
+    RemoveRule,
+    WidenPorts,
+)
+from watchword.policy.world import Namespace, World
 
 
 def outgoing(made: World, destination: str = "db", flow: tuple[int, int] = (6, 5432)) -> EndExplained:
@@ -24,7 +33,7 @@ def test_both_ends_of_an_allowed_flow() -> None:
     assert explained.incoming is not None
     assert (explained.outgoing.rule, explained.incoming.rule) == ("web-out/out/0", "db-in/in/0")
     assert explained.outgoing.summary == "Allow by rule 'query' of 'the web-out' in /shop"
-    assert explained.outgoing.remedies == ()
+    assert explained.outgoing.remedies[0].changes == (RemoveRule("web-out/out/0"),)
     decoded = msgspec.json.decode(msgspec.json.encode(explained))
     assert decoded["outgoing"]["matching"][0]["rulesetName"] == "the web-out"
     assert decoded["source"]["kind"] == "unit"
@@ -38,7 +47,9 @@ def test_one_end_is_enough_to_refuse_and_the_summary_says_which() -> None:
     assert explained.incoming is not None
     assert (explained.outgoing.action, explained.incoming.action) == ("Allow", "Reject")
     assert explained.summary == "rejected: db (incoming): no rule matches; the default of / is Reject"
-    assert any("add an incoming Allow rule for web on tcp/5432" in remedy for remedy in explained.incoming.remedies)
+    assert any(
+        "add an incoming Allow rule for web on tcp/5432" in remedy.text for remedy in explained.incoming.remedies
+    )
 
 
 def test_every_matching_rule_says_why_it_lost() -> None:
@@ -58,8 +69,9 @@ def test_every_matching_rule_says_why_it_lost() -> None:
         "s/out/4": "observed",
     }
     assert (end.observed_action, end.observed_rule) == ("Reject", "s/out/4")
-    assert len(end.remedies) == 2  # both Rejects have to go; then the Allow decides
-    assert all(remedy.startswith("remove rule") for remedy in end.remedies)
+    # both Rejects have to go; then the Allow decides
+    assert [remedy.changes for remedy in end.remedies] == [(RemoveRule("s/out/1"), RemoveRule("s/out/2"))]
+    assert end.remedies[0].text.count("remove rule") == 2
 
 
 def test_rules_that_nearly_matched_say_what_was_missing() -> None:
@@ -82,7 +94,10 @@ def test_rules_that_nearly_matched_say_what_was_missing() -> None:
         "above/out/0": "its ruleset is not in force in /shop",
         "spare/out/0": "its ruleset is a fallback and an ordinary ruleset selects the unit",
     }
-    assert len(end.remedies) == 5
+    assert [type(remedy.changes[0]) for remedy in end.remedies] == [
+        EnableRuleset, CountRuleset, PropagateRuleset, WidenPorts, AddRule, AddRuleset,
+    ]  # fmt: skip
+    assert [found.lack for found in end.missed] == ["disabled", "fallback", "scope", "ports"]
 
 
 def test_addresses_networks_and_somewhere() -> None:
@@ -108,7 +123,7 @@ def test_required_identity_is_explained() -> None:
     assert end is not None
     assert end.rule == "in/in/0"
     assert "identity required" in end.summary
-    assert end.remedies[0].startswith("let the peer prove an identity")
+    assert end.remedies[0].text.startswith("let the peer prove an identity")
 
 
 def test_a_unit_may_talk_to_itself() -> None:
@@ -133,3 +148,51 @@ def test_questions_that_have_no_answer(source: str, destination: str, protocol: 
     with pytest.raises(Invalid) as caught:
         explain(world(), source, destination, protocol, port)
     assert caught.value.path == path
+
+
+def test_hypothetical_units_are_judged_by_their_tags_and_namespace() -> None:
+    web = hypothetical("source", "/shop", frozenset({"app=web"}))
+    explained = explain(world(), web, "db", 6, 5432)
+    assert (explained.action, explained.source.hypothetical, explained.destination.hypothetical) == (
+        "Allow", True, False,
+    )  # fmt: skip
+    twin = hypothetical("destination", "/shop", frozenset({"app=web"}))
+    assert explain(world(), web, twin, 6, 5432).action == "Reject"  # two that look alike are not one
+    elsewhere = hypothetical("source", "/", frozenset({"app=web"}))
+    end = explain(world(), elsewhere, "db", 6, 5432).outgoing
+    assert end is not None
+    assert end.action == "Reject"
+
+
+def test_near_misses_are_bounded_and_counted() -> None:
+    out = [rule("Allow", [[f"app=other-{number}"]], "tcp/5432") for number in range(MISSED_LIMIT + 5)]
+    end = outgoing(world(rulesets=keyed(ruleset("many", "/shop", [["app=web"]], out=out))))
+    assert (len(end.missed), end.missed_total) == (MISSED_LIMIT, MISSED_LIMIT + 5)
+    assert {found.lack for found in end.missed} == {"object"}
+
+
+def test_readers_are_told_of_nothing_that_only_others_may_read() -> None:
+    allow = [rule("Allow", [["app=db"], ["net=n"]], "tcp/5432")]
+    made = world(
+        namespaces={path: Namespace(path) for path in ("/", "/shop", "/rival")},
+        rulesets=keyed(
+            ruleset("hidden-above", "/", [["app=web"]], out=allow),
+            ruleset("rivals", "/rival", [["app=web"]], out=allow),
+            ruleset("handed-down", "/", [["app=web"]], out=[rule("Allow", [["net=n"]], "any")], propagate=True),
+        ),
+        networks=keyed(
+            network("secret", "/", "192.0.2.0/24", tags=("net=n",)),
+            network("rival", "/rival", "192.0.2.0/24", tags=("net=n",)),
+        ),
+    )
+    told = explain(made, "web", "db", 6, 5432, reader="/shop")
+    assert b"hidden-above" not in msgspec.json.encode(told)
+    assert b"rival" not in msgspec.json.encode(explain(made, "web", "db", 6, 5432))
+    for reader, networks in (("/", ("the rival", "the secret")), ("/shop", ())):
+        explained = explain(made, "web", "192.0.2.1", 6, 443, reader=reader)
+        assert explained.destination.networks == networks
+        assert explained.outgoing is not None
+        assert explained.outgoing.rule == "handed-down/out/0"  # what decides is told as it is
+    refused = msgspec.json.encode(explain(made, "192.0.2.1", "web", 6, 5432, reader="/shop"))
+    assert b"secret" not in refused
+    assert b"rival" not in refused
