@@ -22,6 +22,7 @@ PREFIXES = (
     "10.1.2.0/24",
     "10.1.2.3/32",
     "10.1.128.0/17",
+    "::ffff:10.1.0.0/113",  # IPv4 in disguise: 10.1.0.0/17
     "128.0.0.0/1",
     "::/0",
     "fd00::/8",
@@ -39,6 +40,7 @@ ADDRESSES = (
     "fd00::1",
     "fd00:1::1",
     "fd00:1::7",
+    "::ffff:10.1.2.3",
     "2001:db8::1",
 )
 RANGES = (
@@ -47,21 +49,26 @@ RANGES = (
     PortRange(6, 0, 65535),
     PortRange(6, 79, 443),
     PortRange(6, 443, 65535),
+    PortRange(6, 80, 81),
+    PortRange(6, 81, 443),
     PortRange(17, 53, 53),
     PortRange(17, 1, 80),
     PortRange(1, 0, 65535),
     PortRange(1, 8 << 8, 8 << 8 | 255),
     PortRange(1, 3 << 8 | 1, 3 << 8 | 4),
     PortRange(58, 0, 65535),
+    PortRange(1, 8 << 8, 8 << 8),
     PortRange(47, 0, 65535),
+    PortRange(50, 0, 65535),
 )
 FLOWS = (
     *((6, port) for port in (0, 79, 80, 81, 443, 444, 65535)),
     *((17, port) for port in (0, 1, 53, 80, 81)),
-    *((1, kind) for kind in (0, 8 << 8, 8 << 8 | 255, 3 << 8, 3 << 8 | 1, 3 << 8 | 5)),
+    *((1, kind) for kind in (0, 8 << 8, 8 << 8 | 1, 8 << 8 | 255, 3 << 8, 3 << 8 | 1, 3 << 8 | 5)),
     (58, 128 << 8),
     (47, 0),
     (50, 0),
+    (51, 0),
 )
 
 _paths = st.sampled_from(PATHS)
@@ -83,10 +90,10 @@ def expressions() -> st.SearchStrategy[Expression]:
 
 
 def rules() -> st.SearchStrategy[Rule]:
-    ranges = st.lists(st.sampled_from(RANGES), min_size=1, max_size=2, unique=True).map(tuple)
+    ranges = st.lists(st.sampled_from(RANGES), min_size=1, max_size=3, unique=True).map(tuple)
     return st.builds(
         Rule,
-        name=st.just("r"),
+        name=st.sampled_from(("", "r", "s")),
         action=_actions,
         object=expressions(),
         ports=ranges,
@@ -108,7 +115,7 @@ def units(draw: st.DrawFn, number: int) -> Unit:
         name=f"unit {number}",
         namespace=draw(_paths),
         enforcer=draw(st.sampled_from(ENFORCERS)),
-        badge=100 + number,
+        badge=draw(st.sampled_from((100 + number,) * 5 + (0,))),  # 0: it cannot prove itself
         tags=draw(_tags),
     )
 
@@ -140,6 +147,7 @@ def rulesets(draw: st.DrawFn, number: int) -> Ruleset:
         propagate=draw(st.booleans()),
         fallback=draw(_rarely),
         disabled=draw(_rarely),
+        origin=draw(st.sampled_from(("", "", "", f"i{number}"))),
     )
 
 
