@@ -1,81 +1,53 @@
-"""YAML as files of this product mean it: YAML 1.2's plain types, and a key at most once.
-
-PyYAML's own rules are those of YAML 1.1, by which ``no`` is false, ``22:30`` is 1350 and the second of two
-equal keys wins in silence. A policy file must not mean something its author cannot see.
-"""
+"""Files and standard input as documents; :mod:`watchword.exchange.documents` says what they mean."""
 
 from __future__ import annotations
 
-import json
-import re
 import sys
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from watchword.cli.failure import ExitCode, Failure
+from watchword.exchange.documents import TEXT_LIMIT, Document
+from watchword.exchange.documents import read as documents_in
+from watchword.exchange.notes import Unreadable
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the core schema of YAML 1.2 and without repeated keys."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _value in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, str):
-                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} is not text", key.start_mark)
-            if name in seen:
-                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} is there twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep=deep)
+def text_of(file: str) -> str:
+    """What is in a file, or on standard input if it is ``-``."""
+    try:
+        if file == "-":
+            raw = sys.stdin.buffer.read(4 * TEXT_LIMIT + 1)
+        else:
+            with Path(file).open("rb") as opened:
+                raw = opened.read(4 * TEXT_LIMIT + 1)
+        return raw.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read {file}: {error}", "give a YAML or JSON file", ExitCode.USAGE) from None
 
 
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}",
-        re.compile(f"(?:{_pattern})$"),
-        [*_first.replace("\0", ""), *([""] if "\0" in _first else [])],
-    )
+def source_of(file: str) -> str:
+    """What errors call a file."""
+    return "standard input" if file == "-" else file
 
 
-def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))  # decimal, also with a leading zero
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+def located(text: str, source: str) -> list[Document]:
+    """All documents in ``text`` with their lines; empty ones are left out."""
+    try:
+        return documents_in(text, source)
+    except Unreadable as error:
+        raise Failure(f"{error.place}: {error.message}", error.remedy, ExitCode.USAGE) from None
 
 
 def parse(text: str, source: str) -> list[Any]:
     """All documents in ``text``; empty ones are left out. ``source`` names it in errors."""
-    try:
-        documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
-        json.dumps(documents, allow_nan=False)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise Failure(f"{source}{where}: {error.problem}", "correct the file", ExitCode.USAGE) from None
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:  # also what YAML can say and JSON cannot
-        raise Failure(f"{source}: {error}", "correct the file", ExitCode.USAGE) from None
-    return documents
+    return [document.value for document in located(text, source)]
 
 
 def read(file: str) -> list[Any]:
     """All documents of a file, or of standard input if it is ``-``."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"cannot read {file}: {error}", "give a YAML or JSON file", ExitCode.USAGE) from None
-    return parse(text, "standard input" if file == "-" else file)
+    return parse(text_of(file), source_of(file))
 
 
 def read_mapping(file: str) -> dict[str, Any]:

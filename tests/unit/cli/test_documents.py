@@ -47,9 +47,9 @@ def test_plain_values(text: str, value: Any) -> None:
         ("1: x\n", "the key 1 is not text"),
         ("a: [1\n", "f, line 2"),
         ("a: &x [*x]\n", "Circular"),
-        ("a: 1e999\n", "f: "),
+        ("a: 1e999\n", "f, line 1: "),
         ("a: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
-        ("a: !!timestamp 2026-01-01\n", "f: "),
+        ("a: !!timestamp 2026-01-01\n", "f, line 1: "),
         ("a: \x00\n", "f"),
     ],
 )
