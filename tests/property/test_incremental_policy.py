@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -12,10 +11,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.property.chain import Meanings, meaning
 from tests.property.worlds import (
-    ADDRESSES,
     ENFORCERS,
-    FLOWS,
     enforcers,
     namespaces,
     networks,
@@ -24,9 +22,7 @@ from tests.property.worlds import (
     worlds,
 )
 from watchword.policy.compile import Compiler, compile
-from watchword.policy.lookup import lookup
 from watchword.policy.render import Renderer, render
-from watchword.policy.tables import Tables
 from watchword.policy.world import World
 from watchword.wire.policy import PolicyDelta, PolicyDocument, difference, digest, patched
 
@@ -65,35 +61,6 @@ def changes(draw: st.DrawFn) -> Change:
     return change
 
 
-def decisions(tables: Tables) -> list[object]:
-    peers = [*range(100, 106), *ADDRESSES]
-    asked = itertools.product(sorted(tables.units), peers, ("in", "out"), FLOWS[::2])
-    return [lookup(tables, unit, peer, direction, *flow) for unit, peer, direction, flow in asked]  # type: ignore[arg-type]
-
-
-class Meanings:
-    """What each number has meant so far; a number that comes to mean something else is an error."""
-
-    def __init__(self) -> None:
-        self.known: dict[object, object] = {}
-
-    def learn(self, document: PolicyDocument, tables: Tables) -> None:
-        for unit_id, local in tables.units.items():
-            entry = document.units[unit_id]
-            meaning = (entry.incoming, entry.outgoing, entry.default_incoming, entry.default_outgoing)
-            assert self.known.setdefault(("local", local.local_class), meaning) == meaning
-        for badge, peer in tables.peers.items():
-            selectors = ("identity", frozenset(document.peers[badge].selectors))
-            assert self.known.setdefault(("peer", peer.peer_class), selectors) == selectors
-        for prefix, peer_class in tables.prefixes.items():
-            members = tables.prefix_networks[prefix]
-            found = ("address", frozenset(key for member in members for key in document.networks[member].selectors))
-            assert self.known.setdefault(("peer", peer_class), found) == found
-        for segment in tables.segments:
-            span = (segment.protocol, segment.first, segment.last)
-            assert self.known.setdefault(("segment", segment.protocol, segment.number), span) == span
-
-
 def over_the_wire(delta: PolicyDelta) -> PolicyDelta:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(delta), type=PolicyDelta)
 
@@ -114,7 +81,7 @@ def test_keeping_state_gives_what_starting_anew_gives(world: World, sequence: li
         held = document
         tables = compiler.compile(document)
         meanings.learn(document, tables)
-        assert decisions(tables) == decisions(compile(document))
+        assert meaning(document, tables) == meaning(document, compile(document))
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,133 @@
+"""The chain from a world to tables as Console and Enforcer run it: render, delta, frame, apply, compile.
+
+Both sides keep state from step to step; :meth:`Enforcer.check` holds what came of it against what starting
+anew gives, and against the oracle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tests.property.agreement import Flows, check_tables
+from watchword.policy.compile import Compiler, compile
+from watchword.policy.render import Renderer, render
+from watchword.policy.tables import NO_CLASS, SOMEWHERE, Tables
+from watchword.policy.world import World
+from watchword.wire import messages
+from watchword.wire.policy import PolicyDocument, UnitEntry, difference, digest, patched
+
+
+class Console:
+    """Renders for every Enforcer and remembers what each was sent."""
+
+    def __init__(self) -> None:
+        self._renderer = Renderer()
+        self._sent: dict[str, PolicyDocument] = {}
+
+    def frame(self, world: World, enforcer: str, asked: Iterable[int] = ()) -> bytes:
+        """The next frame of one Enforcer's session; ``signature`` stands for the signed digest."""
+        document = self._renderer.render(world, enforcer, tuple(asked))
+        before = self._sent.get(enforcer)
+        self._sent[enforcer] = document
+        signature = digest(document)
+        if before is None:
+            return messages.encode(messages.Snapshot(document, signature))
+        return messages.encode(messages.Delta(difference(before, document), signature))
+
+    def forget(self, enforcer: str) -> None:
+        """The session ended: the next frame is a snapshot."""
+        self._sent.pop(enforcer, None)
+
+
+class Enforcer:
+    """Applies frames and compiles."""
+
+    def __init__(self) -> None:
+        self._compiler = Compiler()
+        self._meanings = Meanings()
+        self.document: PolicyDocument | None = None
+        self.tables = Tables(revision=0)
+
+    def take(self, frame: bytes) -> None:
+        """Apply one frame, checking the digest as an Enforcer does, and compile."""
+        message = messages.decode_to_enforcer(frame)
+        if isinstance(message, messages.Snapshot):
+            document = message.document
+        else:
+            assert isinstance(message, messages.Delta)
+            assert self.document is not None
+            document = patched(self.document, message.delta)
+        assert digest(document) == message.signature
+        self.document, self.tables = document, self._compiler.compile(document)
+        self._meanings.learn(document, self.tables)
+
+    def restart(self) -> None:
+        """The agent is started anew: it compiles the document it has from disk."""
+        self._compiler, self._meanings = Compiler(), Meanings()
+        if self.document is not None:
+            self.tables = self._compiler.compile(self.document)
+            self._meanings.learn(self.document, self.tables)
+
+    def check(self, world: World, enforcer: str, flows: Flows, addresses: Iterable[str], asked: Iterable[int]) -> None:
+        """Nothing that was kept from step to step shows."""
+        assert self.document is not None
+        anew = render(world, enforcer, tuple(asked))
+        assert digest(self.document) == digest(anew)
+        assert meaning(self.document, self.tables) == meaning(anew, compile(anew))
+        check_tables(world, enforcer, self.document, self.tables, flows, addresses)
+
+
+class Meanings:
+    """What each number has meant so far; a number that comes to mean something else is an error."""
+
+    def __init__(self) -> None:
+        self.known: dict[object, object] = {}
+
+    def learn(self, document: PolicyDocument, tables: Tables) -> None:
+        """Take in the numbers of the next tables."""
+        for kind, numbers in _numbers(document, tables).items():
+            for number, what in numbers.items():
+                assert self.known.setdefault((kind, number), what) == what
+
+
+def meaning(document: PolicyDocument, tables: Tables) -> dict[str, object]:
+    """Tables with every number replaced by what it stands for; fails on a number that stands for nothing."""
+    numbers = _numbers(document, tables)
+    local, peer, segment = numbers["local"], numbers["peer"], numbers["segment"]
+    return {
+        "revision": tables.revision,
+        "units": {key: (unit.native_id, unit.badge, local[unit.local_class]) for key, unit in tables.units.items()},
+        "peers": {badge: (entry.enforcer, peer[entry.peer_class]) for badge, entry in tables.peers.items()},
+        "prefixes": {prefix: peer[number] for prefix, number in tables.prefixes.items()},
+        "networks": dict(tables.prefix_networks),
+        "segments": [found[:3] for found in tables.segments],
+        "verdicts": {
+            (local[key.local], peer[key.peer], key.direction, key.protocol, segment[key.protocol, key.segment]): verdict
+            for key, verdict in tables.verdicts.items()
+        },
+        "reachable": {
+            (local[where], protocol, segment[protocol, number]) for where, protocol, number in tables.reachable
+        },
+    }
+
+
+def _numbers(document: PolicyDocument, tables: Tables) -> dict[str, dict[object, object]]:
+    selectors: dict[object, object] = {NO_CLASS: "no class", SOMEWHERE: "somewhere"}
+    for badge, peer in tables.peers.items():
+        selectors[peer.peer_class] = ("identity", frozenset(document.peers[badge].selectors))
+    for prefix, peer_class in tables.prefixes.items():
+        if peer_class != SOMEWHERE:
+            members = tables.prefix_networks[prefix]
+            matched = frozenset(key for member in members for key in document.networks[member].selectors)
+            selectors[peer_class] = ("address", matched)
+    segments: dict[object, object] = {(protocol, 0): 0 for protocol in range(256)}
+    segments |= {(found.protocol, found.number): found[:3] for found in tables.segments}
+    return {
+        "local": {unit.local_class: _rules_of(document.units[key]) for key, unit in tables.units.items()},
+        "peer": selectors,
+        "segment": segments,
+    }
+
+
+def _rules_of(unit: UnitEntry) -> object:
+    return unit.incoming, unit.outgoing, unit.default_incoming, unit.default_outgoing
