@@ -15,6 +15,7 @@ from testbed.capture import Capture, Frame
 from testbed.firewall import Drop, Match
 from testbed.host import Host
 from testbed.link import End, Link
+from testbed.middlebox import Middlebox
 from testbed.packets import Option, Segment
 from testbed.process import Process
 from testbed.router import Router
@@ -27,6 +28,7 @@ __all__ = [
     "Host",
     "Link",
     "Match",
+    "Middlebox",
     "Option",
     "Process",
     "Router",

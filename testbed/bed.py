@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 from testbed import remains
 from testbed.host import Host
 from testbed.link import Link, join
+from testbed.middlebox import Middlebox
 from testbed.router import Router
 
 
@@ -57,6 +58,12 @@ class Testbed:
         router = self._add(Router, name)
         assert isinstance(router, Router)
         return router
+
+    def middlebox(self, name: str) -> Middlebox:
+        """Add a middlebox without links; it is given as ``router`` to the hosts around it."""
+        box = self._add(Middlebox, name)
+        assert isinstance(box, Middlebox)
+        return box
 
     def link(self, near: Host, far: Host, *, mtu: int = 1500) -> Link:
         """Connect two hosts by one more link; routes beyond it are the caller's."""

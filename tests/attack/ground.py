@@ -20,7 +20,7 @@ class Battlefield(Ground):
     attacker: Host
 
     def __init__(self, bed: Testbed) -> None:
-        super().__init__(bed, routed=True)
+        super().__init__(bed, bed.router("r"))
         assert self.router is not None
         self.attacker = bed.host("attacker", self.router)
         self.attacker.mute_resets()

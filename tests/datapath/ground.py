@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from testbed import Host, Link, Router, Testbed
+from testbed import Host, Link, Middlebox, Router, Testbed
 from testbed.fence import Fence, pair, tables
 from tests.datapath.workload import SocketOption, Workload, read
 from watchword.enforcer.datapath.base import Event, FlowSample, PeerKeys, Placement
@@ -162,13 +162,13 @@ class Connection:
 
 
 class Ground:
-    """Client and server, on one link or with a router between them."""
+    """Client and server, on one link or with a router or a middlebox between them."""
 
-    def __init__(self, bed: Testbed, routed: bool = False) -> None:
+    def __init__(self, bed: Testbed, between: Router | Middlebox | None = None) -> None:
         self.bed = bed
-        self.router: Router | None = bed.router("r") if routed else None
-        hosts = [bed.host(name, self.router) for name in ("client", "server")]
-        self.link: Link = hosts[1].links[0] if routed else bed.direct(*hosts)
+        self.router = between if isinstance(between, Router) else None
+        hosts = [bed.host(name, between) for name in ("client", "server")]
+        self.link: Link = hosts[1].links[0] if between else bed.direct(*hosts)
         self.client = Side(hosts[0], "client", CLIENT)
         self.server = Side(hosts[1], "server", SERVER)
         self.sides = (self.client, self.server)
@@ -226,7 +226,7 @@ class Ground:
 def grounds(name: str, routed: bool = False) -> Iterator[Ground]:
     """A ground for the tests of one module; fails if anything is left of it."""
     with Testbed(name) as bed:
-        ground = Ground(bed, routed)
+        ground = Ground(bed, bed.router("r") if routed else None)
         yield ground
         ground.close()
     assert bed.leftovers() == []
