@@ -206,6 +206,13 @@ def parse_frame(frame: bytes) -> Segment | None:
     return parse_packet(frame[14:]) if frame[12:14] in (b"\x08\x00", b"\x86\xdd") else None
 
 
+def with_ipv4_options(packet: bytes, options: bytes) -> bytes:
+    """An IPv4 packet that has none, with these options (a multiple of four bytes) behind its header."""
+    length = struct.pack("!H", len(packet) + len(options))
+    head = bytes([0x45 + len(options) // 4]) + packet[1:2] + length + packet[4:10] + b"\0\0" + packet[12:20] + options
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + packet[20:]
+
+
 def checksums_are_right(packet: bytes) -> bool:
     """Whether IP and TCP checksums of an unfragmented IP packet (without Ethernet header) are correct."""
     four = packet[0] >> 4 == 4
@@ -215,6 +222,16 @@ def checksums_are_right(packet: bytes) -> bool:
         return False
     source, destination = (packet[12:16], packet[16:20]) if four else (packet[8:24], packet[24:40])
     return checksum(_pseudo(source, destination, end - head) + packet[head:end]) == 0
+
+
+def tcp_checksum_is_begun(packet: bytes) -> bool:
+    """Whether the TCP checksum field has the sum that a device with checksum offload starts from."""
+    four = packet[0] >> 4 == 4
+    head = (packet[0] & 15) * 4 if four else 40
+    end = struct.unpack_from("!H", packet, 2 if four else 4)[0] + (0 if four else 40)
+    source, destination = (packet[12:16], packet[16:20]) if four else (packet[8:24], packet[24:40])
+    begun: int = struct.unpack_from("!H", packet, head + 16)[0]
+    return begun == ~checksum(_pseudo(source, destination, end - head)) & 0xFFFF
 
 
 def _pseudo(source: bytes, destination: bytes, length: int) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.packets import Option, Segment, checksum, mss
+from testbed.packets import Option, Segment, checksum, mss, with_ipv4_options
 from tests.attack.ground import Battlefield, announces, battlefields
 from tests.datapath.ground import CLIENT
 from watchword.identity.transcript import OPTION_KIND, SynOption
@@ -176,11 +176,7 @@ def test_ip_options_hide_nothing(field: Battlefield, listener: socket.socket) ->
     """The TCP header moves by the options' length; what is behind is judged all the same."""
     port = listener.getsockname()[1]
     for syn in (field.syn(port), field.syn(port, announces(port, 0xDEAD0001))):
-        packet = syn.packet()
-        head = bytes([0x47, *packet[1:10], 0, 0]) + packet[12:20] + b"\1" * 8
-        head = head[:2] + struct.pack("!H", len(packet) + 8) + head[4:]
-        head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
-        field.send(head + packet[20:])
+        field.send(with_ipv4_options(syn.packet(), b"\1" * 8))
     refused(listener)
 
 
