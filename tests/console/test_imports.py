@@ -17,7 +17,7 @@ DATA = {
 }
 
 
-async def send(client: httpx2.AsyncClient, body: dict[str, Any], dry_run: bool = False) -> httpx2.Response:
+async def send(client: httpx2.AsyncClient, body: Any, dry_run: bool = False) -> httpx2.Response:
     return await client.post(f"/v1/imports?dryRun={'true' if dry_run else 'false'}", json=body)
 
 
@@ -72,6 +72,9 @@ async def test_a_dry_run_changes_nothing(client: httpx2.AsyncClient) -> None:
     assert told["dryRun"] is True
     assert (await state(client), await newest(client)) == (stored, revision)
     assert told["revision"] == revision
+    (rules,) = [item for item in told["created"] if item["kind"] == "networkrulesetpolicy"]
+    assert rules["diff"]["subject"] == ["null", '[["app=db"]]']
+    assert "ID" not in rules["diff"]
     assert (await done(client, {"label": "shop", "data": DATA}))["created"]
 
 
@@ -82,7 +85,7 @@ async def test_a_dry_run_changes_nothing(client: httpx2.AsyncClient) -> None:
             {"externalnetworks": [NETWORK, {**NETWORK, "name": "b", "entries": ["x"]}]},
             "data.externalnetworks[1].entries[0]",
         ),
-        ({"externalnetworks": [NETWORK, {**NETWORK, "colour": "red"}]}, "data.externalnetworks[1].colour"),
+        ({"externalnetworks": [NETWORK, {**NETWORK, "name": "b", "colour": "red"}]}, "data.externalnetworks[1].colour"),
         (
             {"externalnetworks": [NETWORK], "networkrulesetpolicies": [{"name": "r"}]},
             "data.networkrulesetpolicies[0].subject",
@@ -152,3 +155,103 @@ async def test_the_familys_file_is_accepted(client: httpx2.AsyncClient) -> None:
     body = {"APIVersion": 1, "label": "old", "data": {"externalnetworks": [NETWORK]}}
     assert names((await done(client, body))["created"]) == {"/ office"}
     assert (await send(client, {**body, "APIVersion": 2})).status_code == 422
+
+
+async def test_several_documents_are_one_change(client: httpx2.AsyncClient) -> None:
+    before = await newest(client)
+    one = {"label": "a", "data": {"networkrulesetpolicies": [{**ruleset("r", "app=db"), "namespace": "/shop"}]}}
+    two = {"label": "b", "data": {"namespaces": [{"name": "shop"}]}}
+    answer = await send(client, [one, two])
+    assert answer.status_code == 200, answer.text
+    first, second = answer.json()
+    assert names(first["created"]) == {"/shop r"}
+    assert names(second["created"]) == {"/ /shop"}
+    assert first["revision"] == second["revision"] == before + 1 == await newest(client)
+
+    bad = {"label": "c", "data": {"externalnetworks": [{**NETWORK, "entries": ["x"]}]}}
+    refused = await send(client, [{"label": "a", "mode": "Remove"}, bad])
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["path"] == "[1].data.externalnetworks[0].entries[0]"
+    assert len((await state(client))["networkrulesetpolicies"]) == 1, "the document before it was applied"
+    for wrong in ([], ["x"], [one, 7], [one, {**two, "colour": 1}], [one] * 1001):
+        assert (await send(client, wrong)).status_code in (400, 422)
+
+
+async def test_documents_of_one_label_are_taken_together(client: httpx2.AsyncClient) -> None:
+    halves = [
+        {"label": "a", "data": {"externalnetworks": [{**NETWORK, "name": name}]}} for name in ("one", "two", "three")
+    ]
+    for _ in range(2):
+        answer = await send(client, halves)
+        assert answer.status_code == 200, answer.text
+        assert all(not outcome["deleted"] for outcome in answer.json())
+    assert len((await state(client))["externalnetworks"]) == 3
+    fewer = (await send(client, halves[:2])).json()
+    assert [item["name"] for outcome in fewer for item in outcome["deleted"]] == ["three"]
+    assert (await send(client, [halves[0], {"label": "a", "mode": "Remove"}])).status_code == 422
+
+
+async def test_the_same_thing_twice_in_one_import(client: httpx2.AsyncClient) -> None:
+    told = await done(client, {"label": "a", "data": {"externalnetworks": [NETWORK, dict(NETWORK)]}})
+    assert len(told["created"]) == 1
+    other = {**NETWORK, "entries": ["203.0.113.0/24"]}
+    for body in (
+        {"label": "a", "data": {"externalnetworks": [NETWORK, other]}},
+        [{"label": label, "data": {"externalnetworks": [NETWORK]}} for label in ("a", "b")],
+        {"data": {"namespaces": [{"name": "x"}, {"name": "/x", "description": "d"}]}},
+    ):
+        refused = await send(client, body)
+        assert refused.status_code == 422, refused.text
+        assert "is also at" in refused.json()["detail"]
+    assert (await state(client))["externalnetworks"][0]["entries"] == NETWORK["entries"]
+
+
+async def test_a_label_belongs_to_the_namespace_it_was_imported_into(client: httpx2.AsyncClient) -> None:
+    await client.post("/v1/namespaces", json={"name": "acme"})
+    inner = {"X-Namespace": "/acme"}
+    body = {"label": "shop", "data": {"externalnetworks": [NETWORK]}}
+    assert (await client.post("/v1/imports", json=body, headers=inner)).status_code == 200
+    # the root's label of the same name neither deletes nor takes what is /acme's
+    outer = await done(client, {"label": "shop", "data": {"externalnetworks": [{**NETWORK, "name": "outer"}]}})
+    assert outer["deleted"] == []
+    taken = await send(client, {"label": "shop", "data": {"externalnetworks": [{**NETWORK, "namespace": "/acme"}]}})
+    assert taken.status_code == 409
+    assert "of namespace /acme" in taken.json()["detail"]
+    forged = {**NETWORK, "name": "f", "annotations": {"import-label": ["shop", "/acme"]}}
+    assert (await send(client, {"data": {"externalnetworks": [forged]}})).status_code == 422
+
+
+async def test_the_roots_own_defaults_are_imported_and_never_deleted(
+    console: Running, client: httpx2.AsyncClient
+) -> None:
+    root = {"name": "/", "namespace": "/", "defaultPUIncomingTrafficAction": "Reject"}
+    told = await done(client, {"label": "a", "data": {"namespaces": [root, {"name": "acme"}]}})
+    assert names(told["updated"]) == {" /"}
+    assert (await client.get("/v1/namespaces//")).json()["defaultPUIncomingTrafficAction"] == "Reject"
+    removed = await done(client, {"label": "a", "mode": "Remove"})
+    assert names(removed["deleted"]) == {"/ /acme"}
+    await client.post("/v1/namespaces", json={"name": "acme"})
+    made = await client.post(
+        "/v1/appcredentials",
+        json={"name": "b", "roles": ["namespace.administrator"]},
+        headers={"X-Namespace": "/acme"},
+    )
+    async with console.client(made.json()["credential"], "/acme") as boss:
+        assert (await send(boss, {"data": {"namespaces": [root]}})).status_code == 422
+
+
+async def test_what_cannot_be_deleted_keeps_the_whole_import_from_happening(client: httpx2.AsyncClient) -> None:
+    await done(client, {"label": "a", "data": {"namespaces": [{"name": "shop"}]}})
+    await client.post("/v1/externalnetworks", json=NETWORK, headers={"X-Namespace": "/shop"})
+    refused = await send(client, {"label": "a", "data": {"externalnetworks": [NETWORK]}})
+    assert refused.status_code == 409
+    assert "no longer names namespace /shop" in refused.json()["detail"]
+    assert [each["namespace"] for each in (await state(client))["externalnetworks"]] == ["/shop"]
+
+
+async def test_a_viewer_imports_nothing(console: Running, client: httpx2.AsyncClient) -> None:
+    made = await client.post("/v1/appcredentials", json={"name": "v", "roles": ["namespace.viewer"]})
+    async with console.client(made.json()["credential"]) as viewer:
+        for dry_run in (True, False):
+            assert (await send(viewer, {"data": {"externalnetworks": [NETWORK]}}, dry_run)).status_code == 403
+        assert (await viewer.get("/v1/exports")).status_code == 200

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from watchword.console.api import enrolments, explanations, flowreports, imports, resources, revisions, root
+from watchword.console.api import enrolments, explanations, exports, flowreports, imports, resources, revisions, root
 from watchword.console.console import Console
 from watchword.console.logs import plain
 from watchword.console.problems import Problem, invalid
@@ -37,6 +37,7 @@ def create_app(console: Console) -> Starlette:
             Route("/v1/me", root.me),
             Route("/v1/enrolments", enrolments.endpoint, methods=["POST"]),
             Route("/v1/imports", imports.endpoint, methods=["POST"]),
+            Route("/v1/exports", exports.endpoint),
             Route("/v1/explanations", explanations.endpoint),
             Route("/v1/flowreports", flowreports.endpoint),
             Route("/v1/revisions/{number}/enforcement", revisions.enforcement),

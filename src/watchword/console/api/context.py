@@ -102,7 +102,11 @@ async def raw_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
 
 def decoded(body: bytes) -> dict[str, Any]:
     """A body that is a JSON object. Raises :class:`Problem`."""
-    value = parse(body)
+    return checked_object(parse(body))
+
+
+def checked_object(value: Any) -> dict[str, Any]:
+    """``value`` if it is a JSON object of sensible texts and lists. Raises :class:`Problem`."""
     if not isinstance(value, dict):
         raise Problem("malformed", "the body has to be a JSON object")
     try:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from watchword.console import enrolment
-from watchword.console.api import imports, revisions
+from watchword.console import enrolment, importing
+from watchword.console.api import exports, revisions
 from watchword.console.problems import TYPE_PREFIX, TYPES
 from watchword.model.registry import KINDS, Kind
 from watchword.policy.explain import Explanation
@@ -22,7 +22,7 @@ _JSON = "application/json"
 def document() -> dict[str, Any]:
     """The whole description."""
     types = [kind.type for kind in KINDS]
-    others = [imports.Import, imports.Outcome, enrolment.Enrolment, enrolment.Enrolled]
+    others = [importing.Import, importing.Outcome, exports.Export, enrolment.Enrolment, enrolment.Enrolled]
     _, schemas = msgspec.json.schema_components(
         [*types, *others, revisions.Enforcement, Explanation], ref_template=_REFERENCE
     )
@@ -100,6 +100,10 @@ def _schema(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _one_or_many(name: str) -> dict[str, Any]:
+    return {"oneOf": [_schema(name), {"type": "array", "items": _schema(name)}]}
+
+
 def _operation(
     summary: str, status: str, schema: dict[str, Any] | None, parameters: list[dict[str, str]], body: str = ""
 ) -> dict[str, Any]:
@@ -150,8 +154,11 @@ def _other_paths() -> dict[str, Any]:
         {"name": name, "in": "query", "required": name != "port", "schema": {"type": "string"}}
         for name in ("source", "destination", "protocol", "port")
     ]
-    imported = _operation("Import resources", "200", _schema("Outcome"), _uses("namespace"), "Import")
+    imported = _operation("Import resources", "200", _one_or_many("Outcome"), _uses("namespace"), "Import")
     imported["parameters"] += dry_run
+    imported["requestBody"]["content"][_JSON]["schema"] = _one_or_many("Import")
+    exported = _operation("What an import would need to make this again", "200", _schema("Export"), _uses("namespace"))
+    exported["parameters"] += [{"name": "label", "in": "query", "schema": {"type": "string"}}]
     enforcement = _operation("How far a revision has got", "200", _schema("Enforcement"), _uses("wait"))
     enforcement["parameters"] += number
     explained = _operation("Why a flow would be allowed or not", "200", _schema("Explanation"), _uses("namespace"))
@@ -166,6 +173,7 @@ def _other_paths() -> dict[str, Any]:
         public["security"] = []
     return {
         "/v1/imports": {"post": imported},
+        "/v1/exports": {"get": exported},
         "/v1/revisions/{number}/enforcement": {"get": enforcement},
         "/v1/explanations": {"get": explained},
         "/v1/enrolments": {"post": enrolled},
