@@ -125,6 +125,24 @@ inline_always bool may_send_early(struct ww_unit *unit, const struct segment *se
 	return verdict && verdict->action == WW_ALLOW;
 }
 
+#define TCPOPT_MPTCP 30
+
+/*
+ * Whether there is no room for two options: this SYN's, and that of its answer. The answer to MPTCP has none
+ * left. Linux writes that option last; unanswered, it calls again without.
+ */
+inline_always bool too_full(struct __sk_buff *skb, const struct segment *seg)
+{
+	__u8 last[4];
+
+	if (seg->header > 60 - WW_SYN_OPTION)
+		return true;
+	if (seg->header < sizeof(struct tcphdr) + sizeof(last))
+		return false;
+	return !bpf_skb_load_bytes(skb, seg->tcp_at + seg->header - sizeof(last), last, sizeof(last)) &&
+	       last[0] == TCPOPT_MPTCP && last[1] == sizeof(last);
+}
+
 /* Writes down what a socket announces; another's young connection leaves the slot for the table before. */
 inline_always bool begin_connecting(struct ww_connecting *slot, __u64 cookie, const struct segment *seg,
 				    struct ww_unit *unit, __u64 place, __u16 dialled)
@@ -177,7 +195,7 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 		if (!begin_connecting(slot, cookie, seg, unit, place, bpf_ntohs(sk->dst_port)))
 			return TC_ACT_SHOT;
 	}
-	if (seg->payload || seg->header > 60 - WW_SYN_OPTION) {
+	if (seg->payload || too_full(skb, seg)) {
 		count(WW_COUNT_STAMP_NO_ROOM);
 		return TC_ACT_UNSPEC;
 	}
