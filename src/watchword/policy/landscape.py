@@ -1,0 +1,222 @@
+"""A world as a comparison sees it: parties by number, and what each rule is about and names, as bitmaps.
+
+A *party* is a kind of units (:mod:`watchword.policy.kinds`) or a block of addresses
+(:mod:`watchword.policy.blocks`). Two landscapes of one :class:`Survey` share their numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from pyroaring import BitMap, FrozenBitMap
+
+from watchword.model.expressions import Expression
+from watchword.policy import portsets, selection
+from watchword.policy.blocks import Block, blocks
+from watchword.policy.kinds import Kind, Vocabulary, kinds
+from watchword.policy.namespaces import default_action
+from watchword.policy.portsets import PortSet
+from watchword.policy.rulebook import Rulebook
+from watchword.policy.selection import PlacedRule
+from watchword.policy.selectors import SelectorIndex
+from watchword.policy.tables import Direction
+from watchword.policy.tagged import TaggedIndex
+from watchword.policy.world import Network, Ruleset, Unit, World
+from watchword.wire.policy import Action
+
+
+class Reach(NamedTuple):
+    """One enforced rule: what it does to whom on which ports."""
+
+    key: str
+    action: Action
+    parties: FrozenBitMap
+    ports: PortSet
+    placed: PlacedRule
+
+
+class End(NamedTuple):
+    """What one kind decides by in one direction: its enforced rules, best first, and the default."""
+
+    reaches: tuple[Reach, ...]
+    default: Action
+
+
+class Landscape:
+    """One world. Immutable to its users; keeps what it has found out."""
+
+    def __init__(self, world: World, place: int, kinds: Sequence[Kind], blocks: Sequence[Block]) -> None:
+        self.world = world
+        self.kinds = kinds
+        self.blocks = {block.number: block for block in blocks}
+        self._place = place
+        self._units = SelectorIndex()
+        for kind in kinds:
+            self._units.put(kind.profiles[place] or _absent(kind))
+        self.present = FrozenBitMap(kind.number for kind in kinds if kind.profiles[place] is not None)
+        self.addresses = FrozenBitMap(self.blocks)
+        self._networks: TaggedIndex[Network] = TaggedIndex()
+        for network in world.networks.values():
+            self._networks.put(network)
+        of_network: defaultdict[str, BitMap] = defaultdict(BitMap)
+        for block in blocks:
+            for key in block.networks[place]:
+                of_network[key].add(block.number)
+        self._blocks_of = {key: FrozenBitMap(numbers) for key, numbers in of_network.items()}
+        self._book = Rulebook()
+        self._book.follow(world)
+        self._selected: dict[Expression, FrozenBitMap] = {}
+        self._named: dict[tuple[str, Expression], FrozenBitMap] = {}
+        self._reaches: dict[tuple[str, Direction], tuple[Reach, ...]] = {}
+        self._ends: dict[tuple[tuple[str, ...], tuple[str, ...], Action, Direction], End] = {}
+        self._about: dict[int, tuple[str, ...]] = {}
+        self._defaults: dict[tuple[str, Direction], Action] = {}
+
+    @functools.cached_property
+    def parties(self) -> FrozenBitMap:
+        """Everybody: the kinds that are there, and all blocks."""
+        return self.present | self.addresses
+
+    def unit(self, kind: int) -> Unit:
+        """One of a kind's units, with the tags that some rule asks for."""
+        profile = self.kinds[kind].profiles[self._place]
+        assert profile is not None  # noqa: S101 - callers ask about kinds that are present
+        return profile
+
+    def selected(self, expression: Expression) -> FrozenBitMap:
+        """The kinds that an expression matches."""
+        found = self._selected.get(expression)
+        if found is None:
+            found = self._selected[expression] = FrozenBitMap(self._units.matching(expression))
+        return found
+
+    def named(self, namespace: str, expression: Expression) -> FrozenBitMap:
+        """The parties that an object selects in a ruleset of ``namespace``."""
+        found = self._named.get((namespace, expression))
+        if found is None:
+            seen = [
+                self._blocks_of[network.id]
+                for network in self._networks.things(self._networks.matching(expression))
+                if network.id in self._blocks_of and selection.visible(network, namespace)
+            ]
+            found = self.selected(expression)
+            found = self._named[namespace, expression] = FrozenBitMap.union(found, *seen) if seen else found
+        return found
+
+    def reach(self, origin: str, propagate: bool) -> FrozenBitMap:
+        """The kinds in whose namespace something of ``origin`` is in force."""
+        return FrozenBitMap(self._units.reach(origin, propagate)) & self.present
+
+    def subjects(self, ruleset: Ruleset) -> FrozenBitMap:
+        """The kinds that a ruleset's subject selects where it is in force, fallback or not."""
+        if ruleset.disabled:
+            return _NOBODY
+        return self.selected(ruleset.subject) & self.reach(ruleset.namespace, ruleset.propagate)
+
+    def about(self, kind: int) -> tuple[str, ...]:
+        """The IDs of the rulesets that count for a kind."""
+        found = self._about.get(kind)
+        if found is None:
+            unit = self.unit(kind)
+            counting = selection.counting(unit, self._book.selecting(unit.tags))
+            found = self._about[kind] = tuple(ruleset.id for ruleset in counting)
+        return found
+
+    def reaches(self, ruleset: str, direction: Direction) -> tuple[Reach, ...]:
+        """A ruleset's enforced rules of one direction."""
+        found = self._reaches.get((ruleset, direction))
+        if found is None:
+            placed = selection.rules_of([self.world.rulesets[ruleset]], direction)
+            made = (self._reach(each) for each in placed if not each.rule.observed)
+            found = self._reaches[ruleset, direction] = tuple(made)
+        return found
+
+    def _reach(self, placed: PlacedRule) -> Reach:
+        parties = self.named(placed.ruleset.namespace, placed.rule.object)
+        return Reach(placed.key, placed.rule.action, parties, portsets.of(placed.rule.ports), placed)
+
+    @functools.cached_property
+    def demanding(self) -> tuple[Network, ...]:
+        """The networks that require identity, by ID."""
+        found = (network for network in self.world.networks.values() if network.identity_required)
+        return tuple(sorted(found, key=lambda network: network.id))
+
+    def _demand(self, network: Network, direction: Direction) -> Reach:
+        placed = selection.identity_rule(network, direction)
+        return Reach(placed.key, "Reject", self.blocks_of(network.id), portsets.EVERYTHING, placed)
+
+    def blocks_of(self, network: str) -> FrozenBitMap:
+        """The blocks of a network."""
+        return self._blocks_of.get(network, _NOBODY)
+
+    def signature(self, kind: int, direction: Direction) -> tuple[tuple[str, ...], tuple[str, ...], Action, Direction]:
+        """What makes two kinds' ends the same: rulesets, networks that require identity, default."""
+        namespace = self.unit(kind).namespace
+        demanding = tuple(network.id for network in self.demanding if selection.visible(network, namespace))
+        return self.about(kind), demanding, self.default(namespace, direction), direction
+
+    def default(self, namespace: str, direction: Direction) -> Action:
+        """What holds for the units of a namespace where no rule matches."""
+        found = self._defaults.get((namespace, direction))
+        if found is None:
+            found, _ = default_action(self.world.namespaces, namespace, direction)
+            self._defaults[namespace, direction] = found
+        return found
+
+    def end(self, kind: int, direction: Direction) -> End:
+        """What a kind decides by in one direction."""
+        signature = self.signature(kind, direction)
+        found = self._ends.get(signature)
+        if found is None:
+            rulesets, demanding, default, _ = signature
+            reaches = [each for ruleset in rulesets for each in self.reaches(ruleset, direction)]
+            reaches += [self._demand(self.world.networks[key], direction) for key in demanding]
+            reaches.sort(key=lambda each: (each.action != "Reject", each.key))
+            found = self._ends[signature] = End(tuple(reaches), default)
+        return found
+
+    def count(self, parties: Iterable[int]) -> int:
+        """How many units some kinds have."""
+        return sum(len(self.kinds[kind].units) for kind in parties)
+
+
+_NOBODY = FrozenBitMap()
+
+
+def _absent(kind: Kind) -> Unit:
+    """What stands for a kind that is not there: without tags no expression matches it."""
+    return Unit(f"absent {kind.number}", "", "", "/", "", 0, frozenset())
+
+
+class Survey:
+    """Makes landscapes, and keeps what the next ones can use. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._vocabulary = Vocabulary(frozenset(), frozenset())
+        self._units: tuple[Mapping[str, Unit], ...] = ()
+        self._kinds: tuple[Kind, ...] = ()
+        self._networks: tuple[Mapping[str, Network], ...] = ()
+        self._blocks: tuple[Block, ...] = ()
+
+    def landscapes(self, *worlds: World) -> tuple[Landscape, ...]:
+        """One landscape for each world, with numbers in common."""
+        vocabulary = functools.reduce(
+            Vocabulary.__or__, (Vocabulary.of(world.rulesets.values()) for world in worlds), _SILENCE
+        )
+        units = tuple(world.units for world in worlds)
+        if not (vocabulary <= self._vocabulary and _same(units, self._units)):
+            self._kinds, self._units, self._vocabulary = kinds(worlds, vocabulary), units, vocabulary
+        networks = tuple(world.networks for world in worlds)
+        if not _same(networks, self._networks):
+            self._blocks, self._networks = blocks(networks), networks
+        return tuple(Landscape(world, place, self._kinds, self._blocks) for place, world in enumerate(worlds))
+
+
+_SILENCE = Vocabulary(frozenset(), frozenset())
+
+
+def _same(one: Sequence[object], other: Sequence[object]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
