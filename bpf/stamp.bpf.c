@@ -161,7 +161,7 @@ inline_always bool begin_connecting(struct ww_connecting *slot, __u64 cookie, co
 	slot->dialled = dialled;
 	slot->epoch = state.epoch;
 	slot->bad_proofs = 0;
-	slot->nonce = client_nonce(cookie);
+	slot->nonce = client_nonce(cookie, seg->seq);
 	slot->cookie = cookie;
 	give_back(&slot->busy);
 	return true;
@@ -208,57 +208,123 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 	return TC_ACT_UNSPEC;
 }
 
+/* Whether the segment answers the SYN that this CPU let in last. */
+inline_always bool answers(const struct segment *seg, const struct announcement *syn)
+{
+	return syn->isn == seg->ack - 1 && syn->remote_port == seg->remote_port && syn->local_port == seg->local_port &&
+	       address_equal(&syn->remote, &seg->remote) && address_equal(&syn->local, &seg->local);
+}
+
 /*
- * A SYN-ACK whose SYN is not in its slot any more cannot say who it is, and one that says nothing would
- * be taken for a server without identity. It does not leave; the client asks again.
+ * Keeps what a SYN announced for the SYN-ACK's retransmission and the ACK. Where there is no room both do
+ * without: the nonce can be computed again, and the client asks again.
  */
-inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
+inline_always void keep_announcement(const struct announcement *syn, const struct segment *seg, __u64 nonce)
 {
 	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+
+	if (!slot || !take(&slot->busy))
+		return;
+	if (emptied(slot, NULL)) {
+		slot->id.local = seg->local;
+		slot->id.remote = seg->remote;
+		slot->id.remote_port = seg->remote_port;
+		slot->id.local_port = seg->local_port;
+		slot->client_isn = syn->isn;
+		slot->server_isn = seg->seq;
+		slot->server_nonce = nonce;
+		slot->nonce = syn->nonce;
+		slot->badge = syn->badge;
+		slot->unit = syn->unit;
+		slot->enforcer = syn->enforcer;
+		slot->dialled = syn->dialled;
+		slot->epoch = syn->epoch;
+	}
+	give_back(&slot->busy);
+}
+
+/* The same SYN later on, for a SYN-ACK that is sent again; false when its slot holds another one. */
+inline_always bool recall(struct announcement *syn, const struct segment *seg, __u64 nonce)
+{
+	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	bool found;
+
+	if (!slot || !take(&slot->busy))
+		return false;
+	found = announced_is(slot, &seg->remote, seg->remote_port) && slot->client_isn == seg->ack - 1;
+	if (found) {
+		/* A replayed ACK may have opened it for an older handshake of the two ends; that proves nothing here. */
+		if (slot->server_isn != seg->seq)
+			slot->judged.generation = 0;
+		slot->server_isn = seg->seq;
+		slot->server_nonce = nonce;
+		syn->remote_port = 0; /* this is no SYN that was let in just now */
+		syn->nonce = slot->nonce;
+		syn->badge = slot->badge;
+		syn->unit = slot->unit;
+		syn->enforcer = slot->enforcer;
+		syn->dialled = slot->dialled;
+		syn->epoch = slot->epoch;
+	}
+	give_back(&slot->busy);
+	return found;
+}
+
+/* Proves this end to who announced the SYN. */
+inline_always int prove_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg,
+			       const struct announcement *syn, __u64 nonce)
+{
 	struct synack_option option;
-	struct transcript t = {};
+	struct transcript t = {
+		.client = syn->badge,
+		.server = syn->unit,
+		.client_nonce = syn->nonce,
+		.server_nonce = nonce,
+		.dialled = syn->dialled,
+		.client_epoch = syn->epoch,
+		.server_epoch = nonce & 1,
+	};
 	struct ww_keys *pair;
 	const __u64 *key;
-	__u32 enforcer;
 
-	if (!slot || !announced_is(slot, &seg->remote, seg->remote_port) || slot->client_isn != seg->ack - 1) {
-		if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
-			return TC_ACT_UNSPEC;
-		count(WW_COUNT_SYNACK_UNKNOWN);
-		return TC_ACT_SHOT;
-	}
-	if (!slot->badge)
+	if (!syn->badge)
 		return TC_ACT_UNSPEC;
 	if (seg->payload || seg->header > 60 - WW_SYNACK_OPTION) {
 		count(WW_COUNT_STAMP_NO_ROOM);
 		return TC_ACT_UNSPEC;
 	}
-	t.server_epoch = state.epoch;
-	t.server_nonce = server_nonce(&seg->remote, seg->remote_port, seg->seq, coarse_now() >> WW_TICK_SHIFT,
-				      t.server_epoch);
-	if (!take(&slot->busy))
-		return TC_ACT_SHOT;
-	/* A replayed ACK may have opened it for an older handshake of the two ends; this one is not proved by that. */
-	if (slot->server_isn != seg->seq)
-		slot->judged.generation = 0;
-	slot->server_isn = seg->seq;
-	slot->server_nonce = t.server_nonce;
-	t.client = slot->badge;
-	t.server = slot->unit;
-	t.client_epoch = slot->epoch;
-	t.dialled = slot->dialled;
-	t.client_nonce = slot->nonce;
-	enforcer = slot->enforcer;
-	give_back(&slot->busy);
-	pair = keys_of(enforcer);
+	pair = keys_of(syn->enforcer);
 	key = pair ? pairwise_key(pair, t.server_epoch, t.client_epoch) : NULL;
 	if (!key)
 		return TC_ACT_SHOT;
 	head_of(&option.head, sizeof(option), t.server);
-	store_be48(option.nonce, t.server_nonce);
+	store_be48(option.nonce, nonce);
 	store_be48(option.proof, proof_of(key, WW_MESSAGE_SYNACK, &t) & WW_PROOF_MASK);
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_SYNACK : WW_COUNT_STAMP_FAILED);
 	return TC_ACT_UNSPEC;
+}
+
+/*
+ * A SYN-ACK whose SYN is not known any more cannot say who it is, and one that says nothing would be
+ * taken for a server without identity. It does not leave; the client asks again.
+ */
+inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
+{
+	__u64 nonce = server_nonce(&seg->remote, seg->remote_port, seg->seq, coarse_now() >> WW_TICK_SHIFT, state.epoch);
+	__u32 zero = 0;
+	struct announcement *syn = bpf_map_lookup_elem(&answering, &zero);
+
+	if (!syn)
+		return TC_ACT_SHOT;
+	if (answers(seg, syn)) {
+		keep_announcement(syn, seg, nonce);
+	} else if (!recall(syn, seg, nonce)) {
+		if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
+			return TC_ACT_UNSPEC;
+		count(WW_COUNT_SYNACK_UNKNOWN);
+		return TC_ACT_SHOT;
+	}
+	return prove_synack(skb, at, seg, syn, nonce);
 }
 
 /*
@@ -350,12 +416,31 @@ inline_always bool kernel_reply(struct __sk_buff *skb, __u32 at)
 	return parse_segment(skb, at, false, &seg) && !seg.payload && !(seg.flags & (TCP_SYN | TCP_FIN));
 }
 
+/*
+ * A packet socket writes the frame, and tells the kernel apart from it which protocol that is. The receiver
+ * goes by the frame, so the two have to agree; and what stands behind a tag nobody here looks at.
+ */
+inline_always bool is_disguised(struct __sk_buff *skb, __u32 at)
+{
+	struct bpf_sock *sk = skb->sk;
+	__be16 type;
+
+	if (!sk || sk->family != WW_AF_PACKET || at != ETH_HLEN ||
+	    bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &type, sizeof(type)))
+		return false;
+	return type != skb->protocol || type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+}
+
 own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 {
 	struct owner own;
 	struct datagram d;
 	__u64 place;
 
+	if (is_disguised(skb, at) && is_ours(skb)) {
+		count_drop(WW_REASON_MALFORMED);
+		return TC_ACT_SHOT;
+	}
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_UNSPEC; /* ARP and other link business */
 	if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)) || later_fragment(skb, at) || kernel_reply(skb, at))

@@ -51,6 +51,33 @@ inline_always bool announced_is(const struct ww_announced *slot, const struct ww
 	return slot->id.remote_port == remote_port && address_equal(&slot->id.remote, remote);
 }
 
+/*
+ * A SYN that was let in: who announced it (no badge: nobody), and which unit it is for. Its SYN-ACK leaves
+ * before this CPU turns to another packet, so nobody's SYN can come between the two.
+ */
+struct announcement {
+	struct ww_address local;
+	struct ww_address remote;
+	__u64 nonce;
+	__u32 isn;
+	__u32 badge;
+	__u32 unit;
+	__u32 enforcer;	/* index of the client's Enforcer */
+	__u16 local_port;
+	__u16 remote_port;
+	__u16 dialled;
+	__u8 epoch;
+	__u8 pad;
+};
+
+/* The SYN that each CPU let in last. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct announcement);
+} answering SEC(".maps");
+
 inline_always struct ww_connecting *connecting_slot(__u64 cookie)
 {
 	__u32 index = cookie & (WW_CONNECTING - 1);
@@ -154,6 +181,12 @@ own_frame bool keep_announced(struct ww_announced *slot)
 	slot->judged.generation = 0;
 	slot->badge = 0;
 	return true;
+}
+
+/* Makes room in a slot that is taken; whoever's young connection stands in it moves to the table. */
+inline_always bool emptied(struct ww_announced *slot, const struct ww_flow_id *but)
+{
+	return !is_open(&slot->judged) || (but && same_flow(&slot->id, but)) || keep_announced(slot);
 }
 
 own_frame bool keep_connecting(struct ww_connecting *slot)
@@ -330,9 +363,20 @@ inline_always int grown_segment(struct ww_flow *flow, const struct moment *now)
 
 #define WW_NO_RECORD 2
 
+/*
+ * Cookie of a socket that may have opened a connection; 0 when it never had one. Asking for the cookie
+ * would give one to every accepted socket and then look up a slot that cannot be its own.
+ */
+inline_always __u64 cookie_of(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	return tcp ? ((struct sock *)tcp)->__sk_common.skc_cookie.counter : bpf_get_socket_cookie(skb);
+}
+
 inline_always int connecting_segment(__u64 cookie, const struct moment *now)
 {
-	struct ww_connecting *slot = connecting_slot(cookie);
+	struct ww_connecting *slot = cookie ? connecting_slot(cookie) : NULL;
 	int verdict = WW_NO_RECORD;
 	struct ends ends;
 
@@ -372,7 +416,7 @@ own_frame int live_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgr
 	struct ww_flow *flow;
 	int verdict;
 
-	verdict = connecting_segment(bpf_get_socket_cookie(skb), now);
+	verdict = connecting_segment(cookie_of(skb, sk), now);
 	if (verdict != WW_NO_RECORD)
 		return verdict;
 	flow_id_of(&id, sk, cgroup);

@@ -64,11 +64,10 @@ inline_always __u64 server_nonce(const struct ww_address *remote, __u16 remote_p
 	return (nonce & WW_NONCE_MASK & ~1ULL) | (epoch & 1);
 }
 
-/* No two alike on this host: one CPU does not see one nanosecond twice. */
-inline_always __u64 client_nonce(__u64 cookie)
+/* No socket has another's cookie, and no SYN of a socket the number of another. */
+inline_always __u64 client_nonce(__u64 cookie, __u32 isn)
 {
-	return prf3(state.secret, cookie << 16 | (__u64)bpf_get_smp_processor_id() << 4 | WW_NONCE_CLIENT,
-		    bpf_ktime_get_ns(), bpf_get_prandom_u32());
+	return prf3(state.secret, cookie, isn, WW_NONCE_CLIENT);
 }
 
 /* Our epoch as announced, theirs by its lowest bit; NULL when no such key is in force. */

@@ -65,12 +65,6 @@ inline_always void id_of_segment(struct ww_flow_id *id, const struct segment *se
 	id->cgroup = at->cgroup;
 }
 
-/* Makes room in a slot that is taken; whoever's young connection stands in it moves to the table. */
-inline_always bool emptied(struct ww_announced *slot, const struct ww_flow_id *but)
-{
-	return !is_open(&slot->judged) || (but && same_flow(&slot->id, but)) || keep_announced(slot);
-}
-
 inline_always bool server_record(struct ww_announced *slot, const struct ww_flow_id *id, const struct segment *seg,
 				 const struct listener *at, __u32 badge, const struct ww_verdict *verdict)
 {
@@ -132,54 +126,43 @@ inline_always struct ww_peer *server_peer(struct __sk_buff *skb, const struct se
 	return NULL;
 }
 
-/* What the SYN-ACK has to know of the SYN; without a badge, that it needs none. The slot is taken. */
-inline_always void server_note(struct ww_announced *slot, const struct segment *seg, const struct listener *at,
-			       __u32 badge)
+/* What the SYN-ACK has to know of the SYN; without a badge, that it needs no proof. */
+inline_always struct announcement *server_note(const struct segment *seg, const struct listener *at, __u32 badge)
 {
-	slot->id.local = seg->local;
-	slot->id.remote = seg->remote;
-	slot->id.remote_port = seg->remote_port;
-	slot->id.local_port = seg->local_port;
-	slot->client_isn = seg->seq;
-	slot->server_isn = 0;
-	slot->badge = badge;
-	slot->unit = at->unit->badge;
+	__u32 zero = 0;
+	struct announcement *syn = bpf_map_lookup_elem(&answering, &zero);
+
+	if (!syn)
+		return NULL;
+	syn->local = seg->local;
+	syn->remote = seg->remote;
+	syn->remote_port = seg->remote_port;
+	syn->local_port = seg->local_port;
+	syn->isn = seg->seq;
+	syn->badge = badge;
+	syn->unit = at->unit->badge;
+	return syn;
 }
 
 inline_always int server_syn_without_identity(struct __sk_buff *skb, const struct segment *seg,
 					      const struct listener *at)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
-	bool empty;
-
-	if (!server_without_identity(skb, seg, at) || !slot || !take(&slot->busy))
-		return WW_DROP;
-	empty = emptied(slot, NULL);
-	if (empty)
-		server_note(slot, seg, at, 0);
-	give_back(&slot->busy);
-	return empty ? WW_PASS : WW_DROP;
+	return server_without_identity(skb, seg, at) && server_note(seg, at, 0) ? WW_PASS : WW_DROP;
 }
 
 /* Notes what an identity announced; *option* is the SYN's. */
 inline_always int server_announced(const struct segment *seg, const struct listener *at,
 				   const struct syn_option *option, __u32 enforcer)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
-	bool empty;
+	struct announcement *syn = server_note(seg, at, bpf_ntohl(option->head.badge));
 
-	if (!slot || !take(&slot->busy))
+	if (!syn)
 		return WW_DROP;
-	empty = emptied(slot, NULL);
-	if (empty) {
-		server_note(slot, seg, at, bpf_ntohl(option->head.badge));
-		slot->enforcer = enforcer;
-		slot->dialled = bpf_ntohs(option->dialled);
-		slot->epoch = option->epoch;
-		slot->nonce = load_be64(option->nonce);
-	}
-	give_back(&slot->busy);
-	return empty ? WW_PASS : WW_DROP;
+	syn->enforcer = enforcer;
+	syn->dialled = bpf_ntohs(option->dialled);
+	syn->epoch = option->epoch;
+	syn->nonce = load_be64(option->nonce);
+	return WW_PASS;
 }
 
 inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
