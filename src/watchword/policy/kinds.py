@@ -7,7 +7,6 @@ A kind that a world does not have (its units came or went) has no profile there.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -42,19 +41,16 @@ class Vocabulary(NamedTuple):
         """Whether ``other`` asks everything that this asks."""
         return isinstance(other, Vocabulary) and self.exact <= other.exact and self.prefixes <= other.prefixes
 
-    def __or__(self, other: object) -> Vocabulary:
-        """Everything that either asks."""
-        if not isinstance(other, Vocabulary):
-            return NotImplemented
-        return Vocabulary(self.exact | other.exact, self.prefixes | other.prefixes)
-
 
 #: What a vocabulary can see of a unit: its namespace, the tags asked for, and the beginnings.
 Sight = tuple[str, frozenset[str], frozenset[str]]
 
 
 class Kind(NamedTuple):
-    """Units that nothing tells apart, and for each world what they are like there (None: not there)."""
+    """Units that nothing tells apart, and for each world what they are like there (None: not there).
+
+    There is one profile for all worlds if they have the same units.
+    """
 
     number: int
     units: tuple[str, ...]
@@ -62,21 +58,22 @@ class Kind(NamedTuple):
 
 
 def kinds(worlds: Sequence[World], vocabulary: Vocabulary) -> tuple[Kind, ...]:
-    """All kinds of the units of one world, or of two; numbered from 0."""
+    """All kinds of the units of one world or more; numbered from 0."""
     eye = _Eye(vocabulary)
-    first = worlds[0].units
+    first, *others = (world.units for world in worlds)
+    if all(units is first for units in others):
+        others = []
     sights = {key: eye.sight(unit) for key, unit in first.items()}
     members: defaultdict[tuple[Sight | None, ...], list[str]] = defaultdict(list)
-    others = [world.units for world in worlds[1:]]
-    if all(units is first for units in others):
-        for key, sight in sights.items():
-            members[(sight,) * len(worlds)].append(key)
-    else:
-        for key in dict.fromkeys(key for world in worlds for key in world.units):
+    if others:
+        for key in dict.fromkeys(key for units in (first, *others) for key in units):
             rest = (_again(first, units, sights, key, eye) for units in others)
             members[sights.get(key), *rest].append(key)
+    else:
+        for key, sight in sights.items():
+            members[sight,].append(key)
     return tuple(
-        Kind(number, tuple(keys), tuple(eye.profile(world.units.get(keys[0])) for world in worlds))
+        Kind(number, tuple(keys), tuple(eye.profile(units.get(keys[0])) for units in (first, *others)))
         for number, keys in enumerate(members.values())
     )
 
@@ -99,6 +96,7 @@ class _Eye:
         self._prefixes: defaultdict[str, list[str]] = defaultdict(list)
         for prefix in vocabulary.prefixes:
             self._prefixes[key_of(prefix)].append(prefix)
+        self._begun = tuple(vocabulary.prefixes)
 
     def sight(self, unit: Unit) -> Sight:
         """What is seen of a unit."""
@@ -118,6 +116,7 @@ class _Eye:
         """A unit with only the tags that are seen."""
         if unit is None:
             return None
-        begun = tuple(self._vocabulary.prefixes)
-        seen = frozenset(tag for tag in unit.tags if tag in self._vocabulary.exact or (begun and tag.startswith(begun)))
-        return dataclasses.replace(unit, tags=seen)
+        seen = unit.tags & self._vocabulary.exact
+        if self._begun:
+            seen |= {tag for tag in unit.tags if tag.startswith(self._begun)}
+        return Unit(unit.id, unit.native_id, unit.name, unit.namespace, unit.enforcer, unit.badge, seen)

@@ -45,18 +45,33 @@ class End(NamedTuple):
     default: Action
 
 
+class Census:
+    """The kinds of one or more worlds, indexed for each."""
+
+    def __init__(self, worlds: Sequence[World], vocabulary: Vocabulary) -> None:
+        self.kinds = kinds(worlds, vocabulary)
+        self.vocabulary = vocabulary
+        places = len(self.kinds[0].profiles) if self.kinds else 1
+        self._indexes = [self._index(place) for place in range(places)]
+
+    def _index(self, place: int) -> SelectorIndex:
+        return SelectorIndex.of(kind.profiles[place] or _absent(kind) for kind in self.kinds)
+
+    def at(self, place: int) -> tuple[SelectorIndex, Sequence[Unit | None]]:
+        """For one of the worlds the index of its kinds, and what each is like there."""
+        place = min(place, len(self._indexes) - 1)  # one for all worlds if they have the same units
+        return self._indexes[place], [kind.profiles[place] for kind in self.kinds]
+
+
 class Landscape:
     """One world. Immutable to its users; keeps what it has found out."""
 
-    def __init__(self, world: World, place: int, kinds: Sequence[Kind], blocks: Sequence[Block]) -> None:
+    def __init__(self, world: World, place: int, census: Census, blocks: Sequence[Block]) -> None:
         self.world = world
-        self.kinds = kinds
+        self.kinds = census.kinds
         self.blocks = {block.number: block for block in blocks}
-        self._place = place
-        self._units = SelectorIndex()
-        for kind in kinds:
-            self._units.put(kind.profiles[place] or _absent(kind))
-        self.present = FrozenBitMap(kind.number for kind in kinds if kind.profiles[place] is not None)
+        self._units, self._profiles = census.at(place)
+        self.present = FrozenBitMap(number for number, profile in enumerate(self._profiles) if profile is not None)
         self.addresses = FrozenBitMap(self.blocks)
         self._networks: TaggedIndex[Network] = TaggedIndex()
         for network in world.networks.values():
@@ -82,7 +97,7 @@ class Landscape:
 
     def unit(self, kind: int) -> Unit:
         """One of a kind's units, with the tags that some rule asks for."""
-        profile = self.kinds[kind].profiles[self._place]
+        profile = self._profiles[kind]
         assert profile is not None  # noqa: S101 - callers ask about kinds that are present
         return profile
 
@@ -121,7 +136,7 @@ class Landscape:
         found = self._about.get(kind)
         if found is None:
             unit = self.unit(kind)
-            counting = selection.counting(unit, self._book.selecting(unit.tags))
+            counting = selection.counting(unit, self._book.selecting(unit.namespace, unit.tags))
             found = self._about[kind] = tuple(ruleset.id for ruleset in counting)
         return found
 
@@ -195,27 +210,28 @@ class Survey:
     """Makes landscapes, and keeps what the next ones can use. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._vocabulary = Vocabulary(frozenset(), frozenset())
+        self._census: Census | None = None
         self._units: tuple[Mapping[str, Unit], ...] = ()
-        self._kinds: tuple[Kind, ...] = ()
         self._networks: tuple[Mapping[str, Network], ...] = ()
         self._blocks: tuple[Block, ...] = ()
 
     def landscapes(self, *worlds: World) -> tuple[Landscape, ...]:
         """One landscape for each world, with numbers in common."""
-        vocabulary = functools.reduce(
-            Vocabulary.__or__, (Vocabulary.of(world.rulesets.values()) for world in worlds), _SILENCE
-        )
-        units = tuple(world.units for world in worlds)
-        if not (vocabulary <= self._vocabulary and _same(units, self._units)):
-            self._kinds, self._units, self._vocabulary = kinds(worlds, vocabulary), units, vocabulary
+        census = self._counted(worlds)
         networks = tuple(world.networks for world in worlds)
         if not _same(networks, self._networks):
             self._blocks, self._networks = blocks(networks), networks
-        return tuple(Landscape(world, place, self._kinds, self._blocks) for place, world in enumerate(worlds))
+        return tuple(Landscape(world, place, census, self._blocks) for place, world in enumerate(worlds))
 
-
-_SILENCE = Vocabulary(frozenset(), frozenset())
+    def _counted(self, worlds: Sequence[World]) -> Census:
+        """The kinds, those of last time if the units are the same and rules ask nothing new."""
+        vocabulary = Vocabulary.of(ruleset for world in worlds for ruleset in world.rulesets.values())
+        units = tuple(world.units for world in worlds)
+        if all(each is units[0] for each in units):
+            units = units[:1]
+        if self._census is None or not _same(units, self._units) or not vocabulary <= self._census.vocabulary:
+            self._census, self._units = Census(worlds, vocabulary), units
+        return self._census
 
 
 def _same(one: Sequence[object], other: Sequence[object]) -> bool:

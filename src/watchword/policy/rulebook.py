@@ -1,7 +1,8 @@
 """A world's rulesets and networks by what they can be about, for questions about single flows.
 
 Follows the world from one to the next: what did not change is not looked at beyond its identity. A
-question then costs as much as the rulesets that share a tag with its two ends, however many there are.
+question then costs as much as the rulesets that stand in an end's namespace or above it and share a tag
+with it, however many there are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from watchword.model import prefixes
 from watchword.model.expressions import matches
 from watchword.model.prefixes import Address
 from watchword.policy.anchors import anchors, terms
+from watchword.policy.namespaces import upwards
 from watchword.policy.world import Network, Ruleset, Unit, World
 
 Entry = TypeVar("Entry")
@@ -26,7 +28,8 @@ class Rulebook:
     def __init__(self) -> None:
         self._rulesets: Mapping[str, Ruleset] = {}
         self._networks: Mapping[str, Network] = {}
-        self._anchored: defaultdict[str, set[str]] = defaultdict(set)
+        self._anchored: defaultdict[str, defaultdict[str, set[str]]]  # namespace, term, IDs
+        self._anchored = defaultdict(lambda: defaultdict(set))
         self._prefixes: defaultdict[tuple[int, int], defaultdict[int, set[tuple[str, bool]]]]
         self._prefixes = defaultdict(lambda: defaultdict(set))
 
@@ -36,11 +39,17 @@ class Rulebook:
         _follow(self._networks, world.networks, self._forget_network, self._learn_network)
         self._rulesets, self._networks = world.rulesets, world.networks
 
-    def selecting(self, tags: frozenset[str]) -> list[Ruleset]:
-        """Every ruleset whose subject matches, in force or not, by ID."""
-        candidates = {key for term in terms(tags) for key in self._anchored.get(term, ())}
-        found = (self._rulesets[key] for key in sorted(candidates))
-        return [ruleset for ruleset in found if matches(ruleset.subject, tags)]
+    def selecting(self, namespace: str, tags: frozenset[str]) -> list[Ruleset]:
+        """Every ruleset in or above ``namespace`` whose subject matches, in force or not, by ID."""
+        wanted = terms(tags)
+        found = {}
+        for path in upwards(namespace):
+            anchored = self._anchored.get(path)
+            if anchored:
+                for term in wanted & anchored.keys():
+                    for key in anchored[term]:
+                        found[key] = self._rulesets[key]
+        return [found[key] for key in sorted(found) if matches(found[key].subject, tags)]
 
     def containing(self, address: Address) -> list[Network]:
         """Every network that an address belongs to, by ID."""
@@ -55,21 +64,25 @@ class Rulebook:
 
     def excerpt(self, world: World, units: Iterable[Unit], addresses: Iterable[Address]) -> World:
         """A small world that decides as ``world``, which was followed last, about these units and addresses."""
-        rulesets = {ruleset.id: ruleset for unit in units for ruleset in self.selecting(unit.tags)}
+        rulesets = {ruleset.id: ruleset for unit in units for ruleset in self.selecting(unit.namespace, unit.tags)}
         networks = {network.id: network for address in addresses for network in self.containing(address)}
         return dataclasses.replace(
             world, units={unit.id: unit for unit in units}, rulesets=rulesets, networks=networks, enforcers={}
         )
 
     def _learn_ruleset(self, ruleset: Ruleset) -> None:
+        anchored = self._anchored[ruleset.namespace]
         for anchor in anchors(ruleset.subject):
-            self._anchored[anchor].add(ruleset.id)
+            anchored[anchor].add(ruleset.id)
 
     def _forget_ruleset(self, ruleset: Ruleset) -> None:
+        anchored = self._anchored[ruleset.namespace]
         for anchor in anchors(ruleset.subject):
-            self._anchored[anchor].discard(ruleset.id)
-            if not self._anchored[anchor]:
-                del self._anchored[anchor]
+            anchored[anchor].discard(ruleset.id)
+            if not anchored[anchor]:
+                del anchored[anchor]
+        if not anchored:
+            del self._anchored[ruleset.namespace]
 
     def _learn_network(self, network: Network) -> None:
         for place, start, carved in _starts(network):
