@@ -30,6 +30,7 @@
 
 #define WW_AF_INET 2
 #define WW_AF_INET6 10
+#define WW_AF_PACKET 17
 
 /* cgroup_skb return values */
 #define WW_DROP 0
