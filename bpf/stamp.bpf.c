@@ -416,6 +416,11 @@ inline_always bool kernel_reply(struct __sk_buff *skb, __u32 at)
 	return parse_segment(skb, at, false, &seg) && !seg.payload && !(seg.flags & (TCP_SYN | TCP_FIN));
 }
 
+inline_always bool is_ip(__be16 type)
+{
+	return type == bpf_htons(ETH_P_IP) || type == bpf_htons(ETH_P_IPV6);
+}
+
 /*
  * A packet socket writes the frame, and tells the kernel apart from it which protocol that is. The receiver
  * goes by the frame, so the two have to agree; and what stands behind a tag nobody here looks at.
@@ -428,7 +433,9 @@ inline_always bool is_disguised(struct __sk_buff *skb, __u32 at)
 	if (!sk || sk->family != WW_AF_PACKET || at != ETH_HLEN ||
 	    bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &type, sizeof(type)))
 		return false;
-	return type != skb->protocol || type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
+	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD))
+		return true;
+	return type != skb->protocol && (is_ip(type) || is_ip(skb->protocol));
 }
 
 own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
@@ -441,7 +448,7 @@ own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 		count_drop(WW_REASON_MALFORMED);
 		return TC_ACT_SHOT;
 	}
-	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+	if (!is_ip(skb->protocol))
 		return TC_ACT_UNSPEC; /* ARP and other link business */
 	if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)) || later_fragment(skb, at) || kernel_reply(skb, at))
 		return TC_ACT_UNSPEC;
