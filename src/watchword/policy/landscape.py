@@ -69,6 +69,8 @@ class Landscape:
     def __init__(self, world: World, place: int, census: Census, blocks: Sequence[Block]) -> None:
         self.world = world
         self.kinds = census.kinds
+        self.vocabulary = census.vocabulary
+        self._place = place
         self.blocks = {block.number: block for block in blocks}
         self._units, self._profiles = census.at(place)
         self.present = FrozenBitMap(number for number, profile in enumerate(self._profiles) if profile is not None)
@@ -166,6 +168,10 @@ class Landscape:
     def blocks_of(self, network: str) -> FrozenBitMap:
         """The blocks of a network."""
         return self._blocks_of.get(network, _NOBODY)
+
+    def networks_of(self, block: int) -> frozenset[str]:
+        """The IDs of the networks that a block's addresses belong to."""
+        return self.blocks[block].networks[self._place]
 
     def signature(self, kind: int, direction: Direction) -> tuple[tuple[str, ...], tuple[str, ...], Action, Direction]:
         """What makes two kinds' ends the same: rulesets, networks that require identity, default."""

@@ -25,7 +25,7 @@ def unit(key: str, badge: int, enforcer: str, *tags: str, namespace: str = "/sho
     return Unit(key, f"native-{key}", key, namespace, enforcer, badge, frozenset(tags))
 
 
-def network(key: str, namespace: str, *entries: str, tags: tuple[str, ...], **traits: bool) -> Network:
+def network(key: str, namespace: str, *entries: str, tags: tuple[str, ...], **traits: Any) -> Network:
     return Network(key, f"the {key}", namespace, traits.pop("propagate", False), entries, frozenset(tags), **traits)
 
 
