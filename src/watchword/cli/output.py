@@ -87,6 +87,11 @@ def say(text: str, *, style: str = "") -> None:
     console().print(Text(printable(text), style=style), soft_wrap=True)
 
 
+def raw(text: str) -> None:
+    """Text of the command's own making, such as YAML or a script, as it is."""
+    sys.stdout.write(text)
+
+
 def note(text: str) -> None:
     """A remark about the command itself, on standard error."""
     sys.stderr.write(printable(text) + "\n")

@@ -1,0 +1,1 @@
+"""Kubernetes: NetworkPolicy to rulesets and back. Pure; manifests come as decoded YAML."""
