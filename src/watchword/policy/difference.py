@@ -19,7 +19,6 @@ from watchword.policy.changed import Box, Ends, boxes
 from watchword.policy.counsel import title
 from watchword.policy.landscape import Landscape, Survey
 from watchword.policy.parties import Side, described
-from watchword.policy.selection import identity_rule, known_as, rules_of
 from watchword.policy.shares import Decided
 from watchword.policy.world import Unit, World
 from watchword.wire.policy import Action
@@ -227,20 +226,17 @@ def _said(landscape: Landscape, ends: Ends | None) -> BothSaid | None:
 def _end(landscape: Landscape, decided: Decided | None) -> Said | None:
     if decided is None:
         return None
-    return Said(decided.action, decided.rule, rule_words(landscape.world, decided.rule))
+    return Said(decided.action, decided.rule, decider_words(landscape, decided.rule))
 
 
-def rule_words(world: World, key: str) -> str:
+def decider_words(landscape: Landscape, key: str) -> str:
     """What decides, in words: "default", or the rule and its ruleset."""
     if not key:
         return "default"
-    resource, text, _ = key.rsplit("/", 2)
-    direction: Literal["in", "out"] = "in" if text == "in" else "out"
-    if resource in world.networks:
-        placed = identity_rule(world.networks[resource], direction)
-        return f"{placed.rule.name} of external network {placed.ruleset.name!r} in {placed.ruleset.namespace}"
-    ruleset = known_as(world, resource, direction)
-    return next(title(placed) for placed in rules_of([ruleset] if ruleset else [], direction) if placed.key == key)
+    placed = landscape.placed(key)
+    if placed.rule.object:
+        return title(placed)
+    return f"{placed.rule.name} of external network {placed.ruleset.name!r} in {placed.ruleset.namespace}"
 
 
 def _sentence(presence: Presence, before: BothSaid | None, after: BothSaid | None) -> str:

@@ -89,6 +89,7 @@ class Landscape:
         self._named: dict[tuple[str, Expression], FrozenBitMap] = {}
         self._reaches: dict[tuple[str, Direction], tuple[Reach, ...]] = {}
         self._ends: dict[tuple[tuple[str, ...], tuple[str, ...], Action, Direction], End] = {}
+        self._placed: dict[str, PlacedRule] = {}
         self._about: dict[int, tuple[str, ...]] = {}
         self._defaults: dict[tuple[str, Direction], Action] = {}
 
@@ -153,7 +154,12 @@ class Landscape:
 
     def _reach(self, placed: PlacedRule) -> Reach:
         parties = self.named(placed.ruleset.namespace, placed.rule.object)
+        self._placed[placed.key] = placed
         return Reach(placed.key, placed.rule.action, parties, portsets.of(placed.rule.ports), placed)
+
+    def placed(self, key: str) -> PlacedRule:
+        """The rule of a key that some end was found to decide by."""
+        return self._placed[key]
 
     @functools.cached_property
     def demanding(self) -> tuple[Network, ...]:
@@ -163,6 +169,7 @@ class Landscape:
 
     def _demand(self, network: Network, direction: Direction) -> Reach:
         placed = selection.identity_rule(network, direction)
+        self._placed[placed.key] = placed
         return Reach(placed.key, "Reject", self.blocks_of(network.id), portsets.EVERYTHING, placed)
 
     def blocks_of(self, network: str) -> FrozenBitMap:
