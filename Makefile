@@ -56,6 +56,10 @@ bench-connrate: setup ## New connections per second against the bare kernel; las
 bench-throughput: setup ## Bulk throughput against the bare kernel; last line is JSON (root)
 	@$(PYTHON) -m bench.throughput
 
+.PHONY: bench-compiler
+bench-compiler: setup ## The Enforcer's compiler: from nothing, one peer, one rule; last line is JSON
+	@$(PYTHON) -m bench.compiler
+
 .PHONY: docs
 docs: $(INSTALLED) ## Write the generated reference pages (docs/cli.md) anew
 	@$(PYTHON) scripts/cli-reference docs/cli.md

@@ -69,7 +69,7 @@ class Operations(RuleBasedStateMachine):
     def relabel(self, number: int, tags: frozenset[str]) -> None:
         unit = self.world.units.get(f"u{number}")
         if unit is not None:
-            self.put("units", unit.id, dataclasses.replace(unit, tags=tags))
+            self.put("units", unit.id, dataclasses.replace(unit, tags=tags | {"all=1"}))
 
     @rule(number=_numbers, path=_paths, enforcer=st.sampled_from(ENFORCERS))
     def move(self, number: int, path: str, enforcer: str) -> None:
@@ -109,6 +109,17 @@ class Operations(RuleBasedStateMachine):
             present: tuple[Rule, ...] = getattr(ruleset, side)
             changed: Any = {side: (added, *present) if first else (*present, added)}
             self.put("rulesets", ruleset.id, dataclasses.replace(ruleset, **changed))
+
+    @rule(number=_numbers, changed=rules(), incoming=st.booleans(), index=st.integers(0, 2))
+    def edit_a_rule(self, number: int, changed: Rule, incoming: bool, index: int) -> None:
+        """The rule keeps its key, and units keep their list of rules."""
+        ruleset = self.world.rulesets.get(f"s{number}")
+        side = "incoming" if incoming else "outgoing"
+        if ruleset is not None and index < len(getattr(ruleset, side)):
+            present = list(getattr(ruleset, side))
+            present[index] = changed
+            edited: Any = {side: tuple(present)}
+            self.put("rulesets", ruleset.id, dataclasses.replace(ruleset, **edited))
 
     @rule(
         number=_numbers,

@@ -74,6 +74,7 @@ FLOWS = (
 _paths = st.sampled_from(PATHS)
 _actions = st.sampled_from(("Allow", "Reject"))
 _tags = st.frozensets(st.sampled_from(TAGS), max_size=4)
+_everybody: Expression = (("all=1",),)
 _rarely = st.sampled_from((False, False, False, True))
 
 
@@ -95,7 +96,7 @@ def rules() -> st.SearchStrategy[Rule]:
         Rule,
         name=st.sampled_from(("", "r", "s")),
         action=_actions,
-        object=expressions(),
+        object=st.one_of(st.just(_everybody), expressions()),
         ports=ranges,
         observed=_rarely,
         log=st.booleans(),
@@ -114,9 +115,9 @@ def units(draw: st.DrawFn, number: int) -> Unit:
         native_id=f"native-{number}",
         name=f"unit {number}",
         namespace=draw(_paths),
-        enforcer=draw(st.sampled_from(ENFORCERS)),
+        enforcer=draw(st.sampled_from(("e1", *ENFORCERS))),
         badge=draw(st.sampled_from((100 + number,) * 5 + (0,))),  # 0: it cannot prove itself
-        tags=draw(_tags),
+        tags=draw(_tags) | {"all=1"},
     )
 
 
@@ -140,11 +141,11 @@ def rulesets(draw: st.DrawFn, number: int) -> Ruleset:
     return Ruleset(
         id=f"s{number}",
         name=f"ruleset {number}",
-        namespace=draw(_paths),
-        subject=draw(expressions()),
+        namespace=draw(st.one_of(st.just("/"), _paths)),
+        subject=draw(st.one_of(st.just(_everybody), expressions())),
         incoming=tuple(draw(st.lists(rules(), max_size=3))),
         outgoing=tuple(draw(st.lists(rules(), max_size=3))),
-        propagate=draw(st.booleans()),
+        propagate=draw(st.sampled_from((True, True, False))),
         fallback=draw(_rarely),
         disabled=draw(_rarely),
         origin=draw(st.sampled_from(("", "", "", f"i{number}"))),

@@ -7,18 +7,21 @@ against an independent evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from watchword.policy.ends import End, Local, Remote, Selected
+from watchword.policy.ends import Local, Remote
+from watchword.policy.ledger import Keys, Ledger, differing
+from watchword.policy.matrix import Matrix, Outcome, Reachable, Step
 from watchword.policy.numbers import Numbering
-from watchword.policy.ranges import PortSpace, Span
+from watchword.policy.ranges import PortSpace, Recut, Span
 from watchword.policy.regions import Region, regions
 from watchword.policy.tables import (
     CLASS_LIMIT,
     FIRST_CLASS,
     SEGMENT_LIMIT,
     SOMEWHERE,
-    Direction,
     LocalUnit,
     Peer,
     Segment,
@@ -26,9 +29,17 @@ from watchword.policy.tables import (
     Verdict,
     VerdictKey,
 )
-from watchword.wire.policy import PolicyDocument, RuleEntry
+from watchword.wire.policy import PeerEntry, PolicyDocument, UnitEntry
 
-_DIRECTIONS: tuple[Direction, Direction] = ("in", "out")
+Entry = TypeVar("Entry")
+
+#: For each table of a document the keys whose entries may have changed.
+Touched = Mapping[str, Iterable[Any]]
+
+_NOTHING = PolicyDocument(revision=0)
+
+#: The tables of a document that verdicts depend on.
+_TABLES = ("units", "rules", "peers", "networks")
 
 
 def compile(document: PolicyDocument) -> Tables:
@@ -37,81 +48,146 @@ def compile(document: PolicyDocument) -> Tables:
 
 
 class Compiler:
-    """Compiles one document after another; classes and segments keep their numbers in between.
+    """Compiles one document after another, at the cost of what differs between them.
 
-    A class or segment that is gone for one document may come back under another number. No number
-    means one thing in one document's tables and another in the next one's.
-    Not thread-safe.
+    Classes and segments keep their numbers. One that is gone for one document may come back under
+    another number. No number means one thing in one document's tables and another in the next one's.
+
+    A document, and everything in it, must not be changed once it was compiled. Not thread-safe.
     """
 
     def __init__(self) -> None:
         self._locals: Numbering[Local] = Numbering(FIRST_CLASS, CLASS_LIMIT)
         self._remotes: Numbering[Remote] = Numbering(FIRST_CLASS, CLASS_LIMIT)
-        self._segments: Numbering[Span] = Numbering(1, SEGMENT_LIMIT)
-        self._rules: Mapping[str, RuleEntry] = {}
-        self._ends: dict[tuple[Local, Direction], End] = {}
+        self._spans: Numbering[Span] = Numbering(1, SEGMENT_LIMIT)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin with an empty document; what comes back later finds its numbers again."""
+        self._locals.begin_again()
+        self._remotes.begin_again()
+        self._spans.begin_again()
+        self._document = _NOTHING
+        self._space = PortSpace()
+        self._matrix = Matrix(self._space, self._spans)
+        self._regions: tuple[Region, ...] = ()
+        self._peers: Ledger[int, Peer] = Ledger()
+        self._verdicts: Ledger[VerdictKey, Verdict] = Ledger()
+        self._reachable: Ledger[Reachable, bool] = Ledger()
+        self._tables = Tables(revision=0)
 
     def compile(self, document: PolicyDocument) -> Tables:
-        """The tables of ``document``.
+        """The tables of ``document``, whatever was compiled before.
 
         Raises :class:`LookupError` for a key that leads nowhere, and :class:`ValueError` for an entry
         that is no prefix or for more classes or segments than there are numbers.
         """
-        locals_ = self._locals.number(Local.of(unit) for unit in document.units.values())
-        covered = list(regions(document.networks))
-        of_peer = {badge: Remote(True, frozenset(peer.selectors)) for badge, peer in document.peers.items()}
-        of_region = [Remote(False, region.selectors) for region in covered if region.selectors]
-        remotes = self._remotes.number((*of_peer.values(), *of_region))
-        space = PortSpace(document.rules.values())
-        numbers = self._segments.number(space.spans())
-        verdicts, reachable = self._decide(document.rules, space, numbers, locals_, remotes)
-        return Tables(
-            revision=document.revision,
-            units={
-                unit_id: LocalUnit(unit_id, unit.native_id, unit.badge, locals_[Local.of(unit)])
-                for unit_id, unit in document.units.items()
-            },
-            peers={
-                badge: Peer(badge, peer.enforcer, remotes[of_peer[badge]]) for badge, peer in document.peers.items()
-            },
-            prefixes={region.prefix: _class_of(region, remotes) for region in covered},
-            prefix_networks={region.prefix: region.networks for region in covered},
-            segments=tuple(Segment(*span, numbers[span]) for span in space.spans()),
-            verdicts=verdicts,
-            reachable=reachable,
+        old = self._document
+        return self.follow(
+            document, {table: differing(getattr(old, table), getattr(document, table)) for table in _TABLES}
         )
 
-    def _decide(
-        self,
-        rules: Mapping[str, RuleEntry],
-        space: PortSpace,
-        numbers: Mapping[Span, int],
-        locals_: Mapping[Local, int],
-        remotes: Mapping[Remote, int],
-    ) -> tuple[dict[VerdictKey, Verdict], frozenset[tuple[int, int, int]]]:
-        """All verdicts, and what is reachable. Ends outlive a document whose rules are those of the next."""
-        before = self._ends if rules == self._rules else {}
-        self._rules, self._ends = dict(rules), {}
-        selected = _by_selector(remotes)
-        verdicts: dict[VerdictKey, Verdict] = {}
-        reachable: set[tuple[int, int, int]] = set()
-        for local, local_class in locals_.items():
-            for direction in _DIRECTIONS:
-                end = before.get((local, direction)) or End(rules, space, numbers, local, direction)
-                self._ends[local, direction] = end
-                verdicts.update(end.verdicts(local_class, selected))
-                if direction == "out":
-                    reachable.update((local_class, protocol, number) for protocol, number in end.reachable)
-        return verdicts, frozenset(reachable)
+    def follow(self, document: PolicyDocument, touched: Touched) -> Tables:
+        """Like :meth:`compile`, without a look at entries that are those of the document compiled last.
+
+        ``touched`` names all others; it may name more.
+        """
+        try:
+            self._tables = self._advanced(document, touched)
+        except Exception:  # what was done so far is of no use; the next document is compiled from the beginning
+            self._begin()
+            raise
+        self._document = document
+        return self._tables
+
+    def _advanced(self, document: PolicyDocument, touched: Touched) -> Tables:
+        held = self._document
+        units = _exchange(held.units, document.units, touched.get("units", ()))
+        rules = _exchange(held.rules, document.rules, touched.get("rules", ()))
+        peers = _exchange(held.peers, document.peers, touched.get("peers", ()))
+        if _exchange(held.networks, document.networks, touched.get("networks", ())).any:
+            covered, uncovered = tuple(regions(document.networks)), self._regions
+        else:
+            covered, uncovered = (), ()
+        locals_ = self._locals.change(map(Local.of, units.before.values()), map(Local.of, units.after.values()))
+        remotes = self._remotes.change(
+            (*map(_remote, peers.before.values()), *_matched(uncovered)),
+            (*map(_remote, peers.after.values()), *_matched(covered)),
+        )
+        recut = self._space.change(rules.before, rules.after)
+        self._spans.change(recut.gone, recut.fresh)
+        outcome = self._matrix.change(Step(rules.before, rules.after, locals_, remotes, recut))
+        made = Tables(
+            revision=document.revision,
+            units=self._local_units(units),
+            **self._prefixes(covered, uncovered),
+            segments=self._segments(recut),
+        )
+        return self._closed(made, peers, outcome)
+
+    def _closed(self, made: Tables, peers: _Exchange[PeerEntry], outcome: Outcome) -> Tables:
+        """``made`` with the large tables, brought to what they are now."""
+        known = {badge: Peer(badge, peer.enforcer, self._remotes[_remote(peer)]) for badge, peer in peers.after.items()}
+        self._peers.change({**dict.fromkeys(peers.before), **known})
+        self._verdicts.change(outcome.verdicts)
+        self._reachable.change(outcome.reachable)
+        return dataclasses.replace(
+            made,
+            peers=self._peers.snapshot(),
+            verdicts=self._verdicts.snapshot(),
+            reachable=Keys(self._reachable.snapshot()),
+        )
+
+    def _prefixes(self, covered: tuple[Region, ...], uncovered: tuple[Region, ...]) -> dict[str, Any]:
+        """Both tables of prefixes; ``covered`` and ``uncovered`` are all regions there are and were, if they differ."""
+        if not covered and not uncovered:
+            return {"prefixes": self._tables.prefixes, "prefix_networks": self._tables.prefix_networks}
+        self._regions = covered
+        return {
+            "prefixes": {region.prefix: self._class_of(region) for region in covered},
+            "prefix_networks": {region.prefix: region.networks for region in covered},
+        }
+
+    def _segments(self, recut: Recut) -> tuple[Segment, ...]:
+        if not recut.gone and not recut.fresh:
+            return self._tables.segments
+        return tuple(Segment(*span, self._spans[span]) for span in self._space.spans())
+
+    def _local_units(self, units: _Exchange[UnitEntry]) -> Mapping[str, LocalUnit]:
+        if not units.any:
+            return self._tables.units
+        after = {
+            key: LocalUnit(key, unit.native_id, unit.badge, self._locals[Local.of(unit)])
+            for key, unit in units.after.items()
+        }
+        return {**{key: unit for key, unit in self._tables.units.items() if key not in units.before}, **after}
+
+    def _class_of(self, region: Region) -> int:
+        return self._remotes[Remote(False, region.selectors)] if region.selectors else SOMEWHERE
 
 
-def _by_selector(remotes: Mapping[Remote, int]) -> Selected:
-    selected: Selected = {}
-    for remote, number in remotes.items():
-        for selector in remote.selectors:
-            selected.setdefault(selector, []).append((remote, number))
-    return selected
+class _Exchange(NamedTuple, Generic[Entry]):
+    """Entries of one table that differ between two documents, as they were and as they are."""
+
+    before: dict[Any, Entry]
+    after: dict[Any, Entry]
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self.before or self.after)
 
 
-def _class_of(region: Region, remotes: Mapping[Remote, int]) -> int:
-    return remotes[Remote(False, region.selectors)] if region.selectors else SOMEWHERE
+def _exchange(old: Mapping[Any, Entry], new: Mapping[Any, Entry], keys: Iterable[Any]) -> _Exchange[Entry]:
+    different = [key for key in keys if old.get(key) != new.get(key)]
+    return _Exchange(
+        {key: old[key] for key in different if key in old}, {key: new[key] for key in different if key in new}
+    )
+
+
+def _remote(peer: PeerEntry) -> Remote:
+    return Remote(True, frozenset(peer.selectors))
+
+
+def _matched(covered: Iterable[Region]) -> list[Remote]:
+    return [Remote(False, region.selectors) for region in covered if region.selectors]

@@ -1,21 +1,22 @@
 """One end: what a local class decides in one direction, for every kind of peer.
 
 Holds a class's rules by selector and settles them per combination of matching selectors, protocol and
-segment. Combinations are settled once and kept, so an end that lives from compile to compile makes a
-change of peers cheap. It knows the rules and segments of one document; when they change it is dropped.
+segment. Each combination is settled once and kept for as long as some peer class has it, so that a peer
+class that comes or goes costs what it is told, and nothing of what others are.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from watchword.model.protocols import TCP, UDP
-from watchword.policy.ranges import PortSpace, Span
+from watchword.policy.numbers import Numbering
+from watchword.policy.ranges import Placed, PortSpace, Span
 from watchword.policy.tables import NO_CLASS, Direction, Verdict, VerdictKey
 from watchword.policy.verdicts import settle
-from watchword.wire.policy import ANY_PROTOCOL, Action, RuleEntry, UnitEntry
+from watchword.wire.policy import ANY_PROTOCOL, Action, UnitEntry
 
 
 class Local(NamedTuple):
@@ -47,66 +48,149 @@ class Remote(NamedTuple):
     selectors: frozenset[str]
 
 
-#: For each selector the peer classes it matches, with their numbers.
-Selected = dict[str, list[tuple[Remote, int]]]
+#: (protocol, segment, verdict): a tuple of these is half the size of a mapping.
+Entry = tuple[int, int, Verdict]
+
+
+@dataclass(slots=True)
+class _Settled:
+    """The verdicts of one combination of selectors, and how many peer classes have it."""
+
+    entries: tuple[Entry, ...]
+    holders: int = 0
 
 
 class End:
-    """One direction of one local class: its rules, by selector."""
+    """One direction of one local class. Knows the rules and segments as they are between two steps.
+
+    Before a rule or a segment changes, every peer class that a concerned selector matches has to
+    :meth:`leave`; it may :meth:`join` again after.
+    """
 
     def __init__(
         self,
-        rules: Mapping[str, RuleEntry],
         space: PortSpace,
-        numbers: Mapping[Span, int],
-        local: Local,
+        numbers: Numbering[Span],
+        number: int,
         direction: Direction,
+        default: Action,
+        rules: Iterable[Placed],
     ) -> None:
         self._space = space
         self._numbers = numbers
-        self._direction = direction
-        self._default = local.default(direction)
-        self._settled: dict[frozenset[str], dict[tuple[int, int], Verdict]] = {}
-        self._by_selector: dict[str, list[tuple[str, RuleEntry]]] = {}
-        for key in local.rules(direction):
-            rule = rules[key]
-            self._by_selector.setdefault(rule.selector, []).append((key, rule))
+        self.number = number
+        self.direction = direction
+        self._default = default
+        self._rules: dict[str, tuple[Placed, ...]] = {}
+        self._settled: dict[frozenset[str], _Settled] = {}
+        self.reachable: frozenset[tuple[int, int]] = frozenset()
+        #: Whether what is reachable depends on segments that no rule of this end names.
+        self.wide = False
+        for placed in rules:
+            self.put(placed)
 
-    def verdicts(self, local_class: int, selected: Selected) -> Iterator[tuple[VerdictKey, Verdict]]:
-        """Every entry that differs from the next broader one."""
-        yield self._key(local_class, NO_CLASS, ANY_PROTOCOL, 0), settle((), self._default)
-        before = self._settled
-        settled: dict[frozenset[str], dict[tuple[int, int], Verdict]] = {}
-        used = frozenset(self._by_selector)
-        concerned = dict(pair for selector in self._by_selector for pair in selected.get(selector, ()))
-        for remote, remote_class in concerned.items():
-            common = remote.selectors & used
-            entries = settled.get(common)
-            if entries is None:
-                entries = settled[common] = before.get(common) or self._settle(common)
-            for (protocol, number), verdict in entries.items():
-                yield self._key(local_class, remote_class, protocol, number), verdict
-        self._settled = settled
+    # --- rules --------------------------------------------------------------------------------
 
-    @functools.cached_property
-    def reachable(self) -> set[tuple[int, int]]:
-        """Protocols and segments that a peer matching one selector, or none, is allowed.
+    @property
+    def selectors(self) -> Iterable[str]:
+        """Selectors of this end's rules."""
+        return self._rules.keys()
+
+    def has(self, key: str, selector: str) -> bool:
+        """Whether this end has that rule, under that selector."""
+        return any(placed[0] == key for placed in self._rules.get(selector, ()))
+
+    def put(self, placed: Placed) -> None:
+        """Take in a rule."""
+        selector = placed[1].selector
+        self._rules[selector] = (*self._rules.get(selector, ()), placed)
+
+    def drop(self, key: str, selector: str) -> None:
+        """Forget a rule."""
+        left = tuple(placed for placed in self._rules.pop(selector) if placed[0] != key)
+        if left:
+            self._rules[selector] = left
+
+    # --- verdicts -----------------------------------------------------------------------------
+
+    @property
+    def broadest(self) -> tuple[VerdictKey, Verdict]:
+        """The default, which is always there."""
+        return self._key(NO_CLASS, ANY_PROTOCOL, 0), settle((), self._default)
+
+    def join(self, remote: Remote, number: int) -> Iterator[tuple[VerdictKey, Verdict]]:
+        """What a peer class is told: every entry that differs from the next broader one."""
+        common = remote.selectors.intersection(self._rules)
+        if not common:
+            return
+        settled = self._settled.get(common)
+        if settled is None:
+            settled = self._settled[common] = _Settled(tuple(self._settle(common)))
+        settled.holders += 1
+        for protocol, segment, verdict in settled.entries:
+            yield self._key(number, protocol, segment), verdict
+
+    def leave(self, remote: Remote, number: int) -> Iterator[VerdictKey]:
+        """The entries of a peer class that joined."""
+        common = remote.selectors.intersection(self._rules)
+        if not common:
+            return
+        settled = self._settled[common]
+        settled.holders -= 1
+        if not settled.holders:
+            del self._settled[common]
+        for protocol, segment, _ in settled.entries:
+            yield self._key(number, protocol, segment)
+
+    def _settle(self, selectors: frozenset[str]) -> Iterator[Entry]:
+        space, rules = self._space, self._placed(selectors)
+        default = settle((), self._default)
+        broad = settle(space.without_ports(rules), self._default)
+        if broad != default:
+            yield ANY_PROTOCOL, 0, broad
+        for protocol in space.protocols(rules):
+            taking = space.taking(rules, protocol)
+            touched = {span: settle(placed, self._default) for span, placed in taking.items()}
+            for span, verdict in touched.items():
+                if verdict != broad:
+                    yield protocol, self._numbers[span], verdict
+            if space.by_type(protocol):
+                beside = self._regardless_of_type(touched, protocol, broad)
+            else:
+                beside = settle(space.beside_segments(rules, protocol), self._default)
+            if beside != broad:
+                yield protocol, 0, beside
+
+    def _regardless_of_type(self, touched: Mapping[Span, Verdict], protocol: int, broad: Verdict) -> Verdict:
+        """The verdict where all types have the same, else Reject: it would have to be guessed."""
+        kinds = set(touched.values())
+        if len(touched) < len(self._space.spans_of(protocol)):
+            kinds.add(broad)
+        return kinds.pop() if len(kinds) == 1 else Verdict("Reject")
+
+    def _placed(self, selectors: Iterable[str]) -> list[Placed]:
+        return [placed for selector in selectors for placed in self._rules[selector]]
+
+    def _key(self, peer: int, protocol: int, segment: int) -> VerdictKey:
+        return VerdictKey(self.number, peer, self.direction, protocol, segment)
+
+    # --- what connect() may hope for ------------------------------------------------------------
+
+    def reach(self) -> None:
+        """Find anew the protocols and segments that a peer matching one selector, or none, is allowed.
 
         Nobody can be allowed more than a peer that matches just one Allow rule's selector, whoever is
         enrolled at the moment; so this neither depends on the peers nor refuses one that is about to
         become known.
         """
-        if self._default == "Allow":
-            return {(ANY_PROTOCOL, 0)}
+        self.wide = False
+        everything = frozenset(((ANY_PROTOCOL, 0),))
         found: set[tuple[int, int]] = set()
-        for selector in self._by_selector:
-            allowed = self._allowed(self._rules(frozenset((selector,))))
-            if (ANY_PROTOCOL, 0) in allowed:
-                return {(ANY_PROTOCOL, 0)}
-            found |= allowed
-        return found
+        for selector in self._rules if self._default != "Allow" else ():
+            found |= self._allowed(self._placed((selector,)))
+        self.reachable = everything if self._default == "Allow" or everything & found else frozenset(found)
 
-    def _allowed(self, rules: list[tuple[str, RuleEntry]]) -> set[tuple[int, int]]:
+    def _allowed(self, rules: list[Placed]) -> set[tuple[int, int]]:
         """Protocols and segments that these rules allow; only (ANY_PROTOCOL, 0) when that is everything."""
         space = self._space
         broad = self._allows(space.without_ports(rules))
@@ -126,44 +210,10 @@ class End:
         if broad and not refused:
             return {(ANY_PROTOCOL, 0)}
         if broad:
+            self.wide = True
             others = frozenset(range(ANY_PROTOCOL)) - space.named() - {TCP, UDP}
             allowed.update((protocol, 0) for protocol in others)
         return allowed
 
-    def _allows(self, matching: list[tuple[str, RuleEntry]]) -> bool:
+    def _allows(self, matching: list[Placed]) -> bool:
         return settle(matching, self._default).action == "Allow"
-
-    def _settle(self, selectors: frozenset[str]) -> dict[tuple[int, int], Verdict]:
-        """Verdicts by protocol and segment for a peer that matches ``selectors``."""
-        space, rules = self._space, self._rules(selectors)
-        default = settle((), self._default)
-        broad = settle(space.without_ports(rules), self._default)
-        entries: dict[tuple[int, int], Verdict] = {}
-        if broad != default:
-            entries[ANY_PROTOCOL, 0] = broad
-        for protocol in space.protocols(rules):
-            taking = space.taking(rules, protocol)
-            touched = {span: settle(placed, self._default) for span, placed in taking.items()}
-            for span, verdict in touched.items():
-                if verdict != broad:
-                    entries[protocol, self._numbers[span]] = verdict
-            if space.by_type(protocol):
-                beside = self._regardless_of_type(touched, protocol, broad)
-            else:
-                beside = settle(space.beside_segments(rules, protocol), self._default)
-            if beside != broad:
-                entries[protocol, 0] = beside
-        return entries
-
-    def _regardless_of_type(self, touched: Mapping[Span, Verdict], protocol: int, broad: Verdict) -> Verdict:
-        """The verdict where all types have the same, else Reject: it would have to be guessed."""
-        kinds = set(touched.values())
-        if len(touched) < len(self._space.spans_of(protocol)):
-            kinds.add(broad)
-        return kinds.pop() if len(kinds) == 1 else Verdict("Reject")
-
-    def _rules(self, selectors: frozenset[str]) -> list[tuple[str, RuleEntry]]:
-        return [placed for selector in selectors for placed in self._by_selector[selector]]
-
-    def _key(self, local: int, peer: int, protocol: int, segment: int) -> VerdictKey:
-        return VerdictKey(local, peer, self._direction, protocol, segment)

@@ -1,53 +1,78 @@
-"""Numbers for things that are found again: the same thing keeps its number from compile to compile.
+"""Numbers for things that are found again: the same thing keeps its number from step to step.
 
-A number that becomes free is given again only after all others have been, and never to the very next
-tables: a datapath that holds the tables before and after a change side by side cannot take one class
-for another.
+A number that becomes free is given again only after all others have been, and never in the step in
+which it became free: a datapath that holds the tables before and after a change side by side cannot
+take one class for another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 Thing = TypeVar("Thing", bound=Hashable)
 
 
+class Turnover(NamedTuple, Generic[Thing]):
+    """What one step changed: things held by nobody any more, and things held for the first time."""
+
+    gone: list[Thing]
+    fresh: dict[Thing, int]  # with their numbers
+
+
 class Numbering(Generic[Thing]):
-    """Numbers from ``first`` up to below ``limit``, given in turn as things are first seen."""
+    """Numbers from ``first`` up to below ``limit``, given in turn as things are first held.
+
+    A thing has its number for as long as somebody holds it; :meth:`change` counts holders.
+    """
 
     def __init__(self, first: int, limit: int) -> None:
         self._first = first
         self._limit = limit
         self._cursor = first
         self._numbers: dict[Thing, int] = {}
+        self._holders: dict[Thing, int] = {}
+        self._taken: set[int] = set()
+        self._begun_again = False
 
-    def number(self, things: Iterable[Thing]) -> dict[Thing, int]:
-        """The numbers of all things there are now; those not among them are forgotten.
+    def __getitem__(self, thing: Thing) -> int:
+        return self._numbers[thing]
 
-        Raises :class:`ValueError` when there are more things than numbers, and remembers what it did.
+    def change(self, leaving: Iterable[Thing], joining: Iterable[Thing]) -> Turnover[Thing]:
+        """Count holders that leave and join; a thing that both leave and join stays what it is.
+
+        Raises :class:`ValueError` when there are more things than numbers, and changes nothing then.
         """
-        current: dict[Thing, int] = {}
-        fresh: dict[Thing, None] = {}
-        for thing in things:
-            known = self._numbers.get(thing)
-            if known is None:
-                fresh[thing] = None
-            else:
-                current[thing] = known
-        taken = set(self._numbers.values()) if fresh else set()
-        if len(taken) + len(fresh) > self._limit - self._first:
-            raise ValueError(f"{len(taken) + len(fresh)} classes or segments, and numbers only up to {self._limit - 1}")
-        for thing in fresh:
-            current[thing] = self._take(taken)
-        self._numbers = current
-        return current
+        holders: dict[Thing, int] = {}
+        for thing in joining:
+            holders[thing] = holders.get(thing, self._holders.get(thing, 0)) + 1
+        for thing in leaving:
+            holders[thing] = holders.get(thing, self._holders.get(thing, 0)) - 1
+        gone = [thing for thing, count in holders.items() if not count and thing in self._holders]
+        fresh = [thing for thing, count in holders.items() if count and thing not in self._holders]
+        new = [thing for thing in fresh if thing not in self._numbers]
+        if len(self._taken) + len(new) > self._limit - self._first:
+            raise ValueError(f"{len(self._taken) + len(new)} classes or segments, and numbers up to {self._limit - 1}")
+        for thing in new:
+            self._numbers[thing] = self._take()
+        self._holders.update((thing, count) for thing, count in holders.items() if count)
+        for thing in gone:
+            del self._holders[thing]
+        for thing in [thing for thing in self._numbers if thing not in self._holders] if self._begun_again else gone:
+            self._taken.discard(self._numbers.pop(thing))
+        self._begun_again = False
+        return Turnover(gone, {thing: self._numbers[thing] for thing in fresh})
 
-    def _take(self, taken: set[int]) -> int:
+    def begin_again(self) -> None:
+        """Forget all holders. A thing that the next step brings back still has the number it had."""
+        self._holders = {}
+        self._begun_again = True
+
+    def _take(self) -> int:
         """The next number in turn that is not taken (there is one), which then is."""
-        while self._cursor in taken or self._cursor >= self._limit:
+        while self._cursor in self._taken or self._cursor >= self._limit:
             self._cursor = self._cursor + 1 if self._cursor < self._limit else self._first
         number = self._cursor
-        taken.add(number)
+        self._taken.add(number)
         self._cursor += 1
         return number

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -34,21 +34,78 @@ class Span(NamedTuple):
     last: int
 
 
+class Recut(NamedTuple):
+    """What a change of rules did to the port space."""
+
+    gone: list[Span]
+    fresh: list[Span]
+    disturbed: frozenset[str]  # keys of rules that name a port of a span that is gone or fresh
+    named: bool  # whether some protocol is named now and was not before, or the other way round
+
+
 class PortSpace:
     """All spans of a document, and which rules take them."""
 
-    def __init__(self, rules: Iterable[RuleEntry]) -> None:
-        ranges: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
-        for rule in rules:
+    def __init__(self) -> None:
+        self._ranges: dict[int, dict[tuple[int, int], set[str]]] = {}  # by protocol and range, the rules
+        self._spans: dict[int, tuple[Span, ...]] = {}
+
+    def change(self, before: Mapping[str, RuleEntry], after: Mapping[str, RuleEntry]) -> Recut:
+        """Forget the rules ``before``, by key, and take in those ``after``."""
+        ranges = {
+            (piece.protocol, piece.first, piece.last)
+            for rules in (before, after)
+            for rule in rules.values()
+            for piece in rule.ports
+            if piece.protocol != ANY_PROTOCOL
+        }
+        present = {found for found in ranges if self._holds(*found)}
+        self._forget(before)
+        self._learn(after)
+        changed = sorted({found[0] for found in ranges if self._holds(*found) != (found in present)})
+        named = any((protocol in self._spans) != (protocol in self._ranges) for protocol in changed)
+        recut = Recut([], [], frozenset(), named)
+        for protocol in changed:
+            recut = self._recut(protocol, recut)
+        return recut
+
+    def _holds(self, protocol: int, first: int, last: int) -> bool:
+        return (first, last) in self._ranges.get(protocol, ())
+
+    def _learn(self, rules: Mapping[str, RuleEntry]) -> None:
+        for key, rule in rules.items():
             for piece in rule.ports:
-                ranges[piece.protocol].add((piece.first, piece.last))
-        ranges.pop(ANY_PROTOCOL, None)
-        self._named = frozenset(ranges)
-        self._spans = {protocol: _cut(protocol, pieces) for protocol, pieces in sorted(ranges.items())}
+                if piece.protocol != ANY_PROTOCOL:
+                    ranges = self._ranges.setdefault(piece.protocol, {})
+                    ranges.setdefault((piece.first, piece.last), set()).add(key)
+
+    def _forget(self, rules: Mapping[str, RuleEntry]) -> None:
+        for key, rule in rules.items():
+            for piece in set(rule.ports):
+                if piece.protocol != ANY_PROTOCOL:
+                    ranges = self._ranges[piece.protocol]
+                    ranges[piece.first, piece.last].discard(key)
+                    if not ranges[piece.first, piece.last]:
+                        del ranges[piece.first, piece.last]
+                    if not ranges:
+                        del self._ranges[piece.protocol]
+
+    def _recut(self, protocol: int, recut: Recut) -> Recut:
+        """Cut one protocol anew; ``recut`` with what that changed added."""
+        before, ranges = self.spans_of(protocol), self._ranges.get(protocol, {})
+        if ranges:
+            self._spans[protocol] = _cut(protocol, set(ranges))
+        else:
+            del self._spans[protocol]
+        after = self.spans_of(protocol)
+        gone, fresh = sorted({*before} - {*after}), sorted({*after} - {*before})
+        pieces = _joined(sorted((*gone, *fresh)))
+        disturbed = {key for (first, last), keys in ranges.items() if _meets(pieces, first, last) for key in keys}
+        return Recut([*recut.gone, *gone], [*recut.fresh, *fresh], recut.disturbed | disturbed, recut.named)
 
     def spans(self) -> list[Span]:
         """All spans, in order."""
-        return [span for spans in self._spans.values() for span in spans]
+        return [span for _, spans in sorted(self._spans.items()) for span in spans]
 
     def spans_of(self, protocol: int) -> Sequence[Span]:
         """The spans of one protocol, in order."""
@@ -74,7 +131,7 @@ class PortSpace:
 
     def named(self) -> frozenset[int]:
         """The protocols that some rule of the document names."""
-        return self._named
+        return frozenset(self._spans)
 
     @staticmethod
     def protocols(rules: Iterable[Placed]) -> list[int]:
@@ -111,3 +168,20 @@ def _cut(protocol: int, pieces: set[tuple[int, int]]) -> tuple[Span, ...]:
         if depth > 0:
             spans.append(Span(protocol, start, end - 1))
     return tuple(spans)
+
+
+def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """Spans of one protocol, in order and overlapping, as ranges that do not touch."""
+    pieces: list[tuple[int, int]] = []
+    for span in spans:
+        if pieces and span.first <= pieces[-1][1] + 1:
+            pieces[-1] = pieces[-1][0], max(pieces[-1][1], span.last)
+        else:
+            pieces.append((span.first, span.last))
+    return pieces
+
+
+def _meets(pieces: Sequence[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether ``first``..``last`` has a port in common with some piece."""
+    behind = bisect_right(pieces, last, key=lambda piece: piece[0])
+    return behind > 0 and pieces[behind - 1][1] >= first

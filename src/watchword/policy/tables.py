@@ -28,7 +28,7 @@ Which segment:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -104,7 +104,11 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Everything a datapath needs from one revision of a policy document."""
+    """Everything a datapath needs from one revision of a policy document. Never changes.
+
+    What differs from earlier tables :func:`watchword.policy.ledger.differing` tells, table by table, at
+    the cost of the differences when both come from one compiler.
+    """
 
     revision: int
     units: Mapping[str, LocalUnit] = field(default_factory=dict)  # by unit ID
@@ -116,4 +120,4 @@ class Tables:
     #: (local class, protocol, segment) of outgoing flows that some peer with identity may be allowed,
     #: also one that is not known yet; (local class, ANY_PROTOCOL, 0) stands for every flow. What is in
     #: neither this nor an allowed prefix is refused at connect().
-    reachable: frozenset[tuple[int, int, int]] = frozenset()
+    reachable: Set[tuple[int, int, int]] = frozenset()

@@ -12,7 +12,6 @@ from tests.unit.policy.shop import keyed, network, rule, ruleset, unit, world
 from watchword.model.problems import Invalid
 from watchword.policy.compile import Compiler, compile
 from watchword.policy.lookup import lookup, prefix_of, reachable, segment_of
-from watchword.policy.numbers import Numbering
 from watchword.policy.render import render
 from watchword.policy.tables import SOMEWHERE, Tables
 from watchword.policy.world import Namespace, World
@@ -162,37 +161,6 @@ def test_numbers_stay_while_others_come_and_go() -> None:
     assert segment_of(second, 6, 5432) == segment_of(first, 6, 5432)
     used = {first.peers[21].peer_class, first.peers[11].peer_class}
     assert second.peers[31].peer_class not in used
-
-
-def test_numbers_are_given_in_turn() -> None:
-    numbering: Numbering[str] = Numbering(16, 1000)
-    assert numbering.number(["a", "b", "a"]) == {"a": 16, "b": 17}
-    assert numbering.number(["b"]) == {"b": 17}
-    assert numbering.number(["a", "b"]) == {"a": 18, "b": 17}
-    assert numbering.number([]) == numbering.number([]) == {}
-    assert numbering.number(["a"]) == {"a": 19}
-
-
-def test_a_free_number_comes_back_last_and_never_at_once() -> None:
-    numbering: Numbering[str] = Numbering(1, 5)
-    assert numbering.number("abc") == {"a": 1, "b": 2, "c": 3}
-    assert numbering.number("ad") == {"a": 1, "d": 4}
-    assert numbering.number("ae") == {"a": 1, "e": 2}
-    assert numbering.number("af") == {"a": 1, "f": 3}
-    assert numbering.number("ag") == {"a": 1, "g": 4}
-    for thing in "hijklmnop":
-        before = numbering.number("a" + thing)
-        assert before["a"] == 1
-        assert before[thing] in (2, 3, 4)
-
-
-def test_more_things_than_numbers_are_refused_and_nothing_is_forgotten() -> None:
-    numbering: Numbering[str] = Numbering(1, 4)
-    held = numbering.number("ab")
-    with pytest.raises(ValueError, match="only up to 3"):
-        numbering.number("cd")
-    assert numbering.number("ab") == held
-    assert numbering.number("abc") == {**held, "c": 3}
 
 
 def test_segments_stay_within_sixteen_bits_over_any_number_of_changes() -> None:

@@ -2,7 +2,9 @@
 
 The kernel decides by one bank. :class:`Banks` fills the other with only what differs from what
 stands there, so that a revision costs what it changes; flipping is the datapath's business. What
-stands in the kernel is read back once, so that a restarted agent goes on where the last one was.
+stands in the kernel is read back once, so that a restarted agent goes on where the last one was. From
+then on only what differs between the tables of two fillings of a bank is looked at; after a filling
+that failed half-way, everything is.
 """
 
 from __future__ import annotations
@@ -10,9 +12,8 @@ from __future__ import annotations
 import ctypes
 import ipaddress
 import mmap
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from watchword.enforcer.datapath.ebpf._layout import (
     Peer,
@@ -28,23 +29,25 @@ from watchword.enforcer.datapath.ebpf._layout import (
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import Map
 from watchword.policy import tables as policy
-from watchword.wire.policy import ANY_PROTOCOL
+from watchword.policy.ledger import differing, differing_members
 
 _PROTOCOLS = {6: 0, 17: 1}
 _DIRECTIONS = {"in": 0, "out": 1}
+_NAMES: tuple[policy.Direction, policy.Direction] = ("in", "out")
 
 #: (local, peer, bank, direction, protocol, segment)
 _Key = tuple[int, int, int, int, int, int]
 #: (action, flags, rule, observed rule)
 _Value = tuple[int, int, int, int]
+#: Stands for a verdict that is just being written or removed: should that fail, either may stand there.
+_UNSURE: _Value = (-1, -1, -1, -1)
 
 
-@dataclass(slots=True)
-class _Shared:
+class _Shared(NamedTuple):
     """An entry that both banks use: a fixed part and a class in each."""
 
     fixed: int
-    classes: list[int]
+    classes: tuple[int, int]
 
 
 class Banks:
@@ -65,14 +68,15 @@ class Banks:
         self._prefix_maps: dict[int, Map[Any, PrefixClass]] = {4: prefixes4, 6: prefixes6}
         self._rules, self._enforcers = rules, enforcers
         self._segments_memory = mmap.mmap(segments, 4 * ctypes.sizeof(Segments))
-        self._units = {k.value: _Shared(v.badge, list(getattr(v, "class"))) for k, v in units.items_batched()}
-        self._peers = {k.value: _Shared(v.enforcer, list(getattr(v, "class"))) for k, v in peers.items_batched()}
+        self._units = {k.value: _Shared(v.badge, tuple(getattr(v, "class"))) for k, v in units.items_batched()}
+        self._peers = {k.value: _Shared(v.enforcer, tuple(getattr(v, "class"))) for k, v in peers.items_batched()}
         self._prefixes = {
-            _network(k): _Shared(0, list(getattr(v, "class")))
+            _network(k): _Shared(0, tuple(getattr(v, "class")))
             for family in self._prefix_maps.values()
             for k, v in family.items()
         }
         self._verdicts = {_key_of(k): _value_of(v) for k, v in verdicts.items_batched()}
+        self._filled: list[policy.Tables | None] = [None, None]
 
     def fill(self, bank: int, tables: policy.Tables, places: Mapping[int, int]) -> None:
         """Write ``tables`` to ``bank``. ``places`` is cgroup ID to the badge of the unit placed there.
@@ -80,55 +84,61 @@ class Banks:
         A unit that the tables do not know yet is placed all the same, without a class: its sockets are
         refused, rather than taken for those of the unit around it.
         """
+        before, self._filled[bank] = self._filled[bank], None
         local = {unit.badge: unit.local_class for unit in tables.units.values()}
-        self._fill_segments(bank, tables.segments)
-        self._fill_verdicts(bank, tables)
-        self._fill_shared(
-            bank,
-            self._prefixes,
-            {_canonical(cidr): (0, number) for cidr, number in tables.prefixes.items()},
-            self._put_prefix,
-        )
-        self._fill_shared(
-            bank,
-            self._peers,
-            {badge: (self._enforcers.number(p.enforcer), p.peer_class) for badge, p in tables.peers.items()},
-            self._put_peer,
-        )
-        self._fill_shared(
-            bank,
-            self._units,
-            {place: (badge, local.get(badge, 0)) for place, badge in places.items()},
-            self._put_unit,
-        )
+        if before is None or before.segments != tables.segments:
+            self._fill_segments(bank, tables.segments)
+        self._fill_verdicts(bank, tables, self._stale_verdicts(bank, before, tables))
+        prefixes = {_canonical(cidr): (0, number) for cidr, number in tables.prefixes.items()}
+        self._fill_shared(bank, self._prefixes, prefixes.get, {*self._prefixes, *prefixes}, self._put_prefix)
+        stale = {*self._peers, *tables.peers} if before is None else differing(before.peers, tables.peers)
+        self._fill_shared(bank, self._peers, lambda badge: self._peer(tables.peers.get(badge)), stale, self._put_peer)
+        units = {place: (badge, local.get(badge, 0)) for place, badge in places.items()}
+        self._fill_shared(bank, self._units, units.get, {*self._units, *units}, self._put_unit)
+        self._filled[bank] = tables
+
+    def _peer(self, peer: policy.Peer | None) -> tuple[int, int] | None:
+        return (self._enforcers.number(peer.enforcer), peer.peer_class) if peer else None
 
     def enforcer_number(self, enforcer: str) -> int:
         """The index of an Enforcer's keys."""
         return self._enforcers.number(enforcer)
 
     def _fill_shared(
-        self, bank: int, actual: dict[Any, _Shared], desired: Mapping[Any, tuple[int, int]], put: Any
+        self, bank: int, actual: dict[Any, _Shared], desired: Callable[[Any], Any], stale: Iterable[Any], put: Any
     ) -> None:
-        for key, (fixed, number) in desired.items():
-            entry = actual.get(key)
-            if entry is None:
-                entry = actual[key] = _Shared(fixed, [0, 0])
-            elif entry.fixed == fixed and entry.classes[bank] == number:
+        """Bring the entries ``stale`` to what ``desired`` says: (fixed part, class), or None for nothing."""
+        gone = []
+        for key in stale:
+            wanted = desired(key)
+            if wanted is None:
+                gone.append(key)
                 continue
+            fixed, number = wanted
+            entry = actual.get(key) or _Shared(fixed, (0, 0))
+            classes = list(entry.classes)
             if entry.fixed != fixed:  # another unit or Enforcer under an old name: the other bank forgets it
-                entry.fixed, entry.classes = fixed, [0, 0]
-            entry.classes[bank] = number
-            put(key, entry)
-        for key in [key for key, entry in actual.items() if key not in desired]:
-            entry = actual[key]
-            if entry.classes[bank] == 0 and entry.classes[1 - bank] != 0:
-                continue
-            entry.classes[bank] = 0
-            if entry.classes[1 - bank] == 0:
-                put(key, None)
-                del actual[key]
-            else:
-                put(key, entry)
+                classes = [0, 0]
+                self._filled[1 - bank] = None
+            classes[bank] = number
+            fresh = _Shared(fixed, (classes[0], classes[1]))
+            if actual.get(key) != fresh:
+                put(key, fresh)
+                actual[key] = fresh
+        for key in gone:
+            self._clear_shared(bank, actual, key, put)
+
+    def _clear_shared(self, bank: int, actual: dict[Any, _Shared], key: Any, put: Any) -> None:
+        entry = actual.get(key)
+        if entry is None or (entry.classes[bank] == 0 and entry.classes[1 - bank] != 0):
+            return
+        if entry.classes[1 - bank] == 0:
+            put(key, None)
+            del actual[key]
+        else:
+            left = _Shared(entry.fixed, (0, entry.classes[1]) if bank == 0 else (entry.classes[0], 0))
+            put(key, left)
+            actual[key] = left
 
     def _put_unit(self, place: int, entry: _Shared | None) -> None:
         key = ctypes.c_uint64(place)
@@ -167,24 +177,44 @@ class Banks:
             if self._segments_memory[at : at + size] != fresh:
                 self._segments_memory[at : at + size] = fresh
 
-    def _fill_verdicts(self, bank: int, tables: policy.Tables) -> None:
-        desired: dict[_Key, _Value] = {}
-        for key, verdict in tables.verdicts.items():
-            direction = _DIRECTIONS[key.direction]
-            desired[(key.local, key.peer, bank, direction, key.protocol, key.segment)] = self._value(verdict)
-        for local, protocol, segment in tables.reachable:
-            at = (local, policy.NO_CLASS, bank, _DIRECTIONS["out"], protocol, segment)
-            action, flags, rule, observed = desired.get(at, (0, 0, 0, 0))
-            if protocol != ANY_PROTOCOL and at not in desired:
-                action = 0  # says only "reachable"; no look-up for a verdict comes here
-            desired[at] = (action, flags | VerdictFlag.REACHABLE, rule, observed)
-        changed = [(k, v) for k, v in desired.items() if self._verdicts.get(k) != v]
-        gone = [k for k in self._verdicts if k[2] == bank and k not in desired]
-        self._verdicts_map.put_all((_kernel_key(k), Verdict(v[0], v[1], 0, v[2], v[3])) for k, v in changed)
+    def _fill_verdicts(self, bank: int, tables: policy.Tables, stale: Iterable[_Key]) -> None:
+        changed: dict[_Key, _Value] = {}
+        gone: list[_Key] = []
+        for key in stale:
+            wanted = self._wanted(key, tables)
+            if wanted is None:
+                if key in self._verdicts:
+                    gone.append(key)
+            elif self._verdicts.get(key) != wanted:
+                changed[key] = wanted
+        self._verdicts.update(dict.fromkeys((*changed, *gone), _UNSURE))
+        self._verdicts_map.put_all((_kernel_key(k), Verdict(v[0], v[1], 0, v[2], v[3])) for k, v in changed.items())
         self._verdicts_map.remove_all(_kernel_key(k) for k in gone)
         self._verdicts.update(changed)
         for k in gone:
             del self._verdicts[k]
+
+    def _stale_verdicts(self, bank: int, before: policy.Tables | None, tables: policy.Tables) -> set[_Key]:
+        """Where the kernel's verdicts may not be those of ``tables``."""
+        stale: set[_Key] = set()
+        if before is None:
+            stale.update(key for key in self._verdicts if key[2] == bank)
+        verdicts = tables.verdicts if before is None else differing(before.verdicts, tables.verdicts)
+        reachable = tables.reachable if before is None else differing_members(before.reachable, tables.reachable)
+        stale.update((k.local, k.peer, bank, _DIRECTIONS[k.direction], k.protocol, k.segment) for k in verdicts)
+        stale.update(_reachable_at(bank, *where) for where in reachable)
+        return stale
+
+    def _wanted(self, key: _Key, tables: policy.Tables) -> _Value | None:
+        """What is to stand there: a verdict, that a flow is reachable, both, or nothing."""
+        local, peer, bank, direction, protocol, segment = key
+        verdict = tables.verdicts.get(policy.VerdictKey(local, peer, _NAMES[direction], protocol, segment))
+        hoped = key == _reachable_at(bank, local, protocol, segment) and (local, protocol, segment) in tables.reachable
+        if verdict is None and not hoped:
+            return None
+        # without a verdict it says only "reachable": no look-up for a verdict comes there
+        action, flags, rule, observed = self._value(verdict) if verdict else (0, 0, 0, 0)
+        return action, int(flags | VerdictFlag.REACHABLE * hoped), rule, observed
 
     def _value(self, verdict: policy.Verdict) -> _Value:
         flags = VerdictFlag.EXPLICIT * verdict.explicit | VerdictFlag.LOG * verdict.log
@@ -200,6 +230,10 @@ class Banks:
     def close(self) -> None:
         """Let go of the mapping."""
         self._segments_memory.close()
+
+
+def _reachable_at(bank: int, local: int, protocol: int, segment: int) -> _Key:
+    return local, policy.NO_CLASS, bank, _DIRECTIONS["out"], protocol, segment
 
 
 def _kernel_key(key: _Key) -> VerdictKey:

@@ -35,6 +35,7 @@ from watchword.enforcer.datapath.ebpf.bank import Banks
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, SocketReaper, Tuple, address_text
+from watchword.policy.ledger import differing, differing_members
 from watchword.policy.tables import Tables
 
 OBJECTS = Path(__file__).parent / "objects"
@@ -354,11 +355,11 @@ def _clock() -> samples.Clock:
 def _same_verdicts(old: Tables, new: Tables) -> bool:
     return (
         old.units == new.units
-        and old.peers == new.peers
         and old.prefixes == new.prefixes
         and old.segments == new.segments
-        and old.verdicts == new.verdicts
-        and old.reachable == new.reachable
+        and not differing(old.peers, new.peers)
+        and not differing(old.verdicts, new.verdicts)
+        and not differing_members(old.reachable, new.reachable)
     )
 
 

@@ -1,0 +1,90 @@
+"""Snapshots of a changing table stay what they were."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import pickle
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchword.policy.ledger import Keys, Ledger, Snapshot, differing, differing_members
+
+_steps = st.lists(st.dictionaries(st.integers(0, 5), st.none() | st.integers(0, 2)), max_size=8)
+
+
+@given(_steps, st.sets(st.integers(0, 7)))
+def test_every_snapshot_stays_what_it_was(steps: list[dict[int, int | None]], dropped: set[int]) -> None:
+    ledger: Ledger[int, int] = Ledger()
+    plain: dict[int, int] = {}
+    taken: list[tuple[Snapshot[int, int], dict[int, int]]] = [(ledger.snapshot(), {})]
+    for number, step in enumerate(steps):
+        before = dict(plain)
+        plain.update({key: value for key, value in step.items() if value is not None})
+        for key in [key for key, value in step.items() if value is None]:
+            plain.pop(key, None)
+        assert set(ledger.change(step)) == {key for key in range(6) if before.get(key) != plain.get(key)}
+        if number not in dropped:
+            taken.append((ledger.snapshot(), dict(plain)))
+    for snapshot, expected in taken:
+        assert snapshot == expected
+        assert dict(snapshot.items()) == dict(snapshot) == expected
+        assert len(snapshot) == len(expected)
+        assert {key for key in range(6) if key in snapshot} == set(expected)
+        assert [snapshot.get(key, "none") for key in range(6)] == [expected.get(key, "none") for key in range(6)]
+        assert {snapshot[key] for key in expected} == set(expected.values())
+        for missing in set(range(6)) - set(expected):
+            with pytest.raises(KeyError):
+                snapshot[missing]
+        assert repr(snapshot) == repr(dict(snapshot))
+        assert pickle.loads(pickle.dumps(snapshot)) == expected
+    for (one, plain_one), (other, plain_other) in itertools.product(taken, taken):
+        assert sorted(differing(one, other)) == [key for key in range(6) if plain_one.get(key) != plain_other.get(key)]
+        assert sorted(differing(one, plain_other)) == sorted(differing(one, other))
+        keys = differing_members(Keys(one), Keys(other))
+        assert keys >= plain_one.keys() ^ plain_other.keys()
+        assert differing_members(plain_one.keys(), set(plain_other)) == plain_one.keys() ^ plain_other.keys()
+
+
+def test_the_difference_of_two_snapshots_does_not_look_at_what_is_the_same() -> None:
+    class Entry:
+        looked = 0
+
+        def __eq__(self, other: object) -> bool:
+            Entry.looked += 1
+            return self is other
+
+        __hash__ = None  # type: ignore[assignment]
+
+    ledger: Ledger[int, Entry] = Ledger()
+    ledger.change({key: Entry() for key in range(1000)})
+    one = ledger.snapshot()
+    ledger.change({1: Entry(), 2: None, 1001: Entry()})
+    two = ledger.snapshot()
+    ledger.change({1: one[1]})
+    before = Entry.looked
+    assert sorted(differing(one, two)) == [1, 2, 1001]
+    assert sorted(differing(one, ledger.snapshot())) == [2, 1001]
+    assert Entry.looked - before < 10
+
+
+def test_nothing_is_copied_while_nothing_changes() -> None:
+    ledger: Ledger[str, int] = Ledger()
+    ledger.change({"a": 1})
+    one = ledger.snapshot()
+    assert ledger.change({"a": 1, "b": None}) == ()
+    assert ledger.snapshot() is one
+    assert ledger.change({"a": 2}) == ("a",)
+    assert ledger.snapshot() is not one
+    assert (one["a"], ledger.snapshot()["a"]) == (1, 2)
+
+
+def test_a_snapshot_that_nobody_holds_is_forgotten() -> None:
+    ledger: Ledger[str, int] = Ledger()
+    gone = weakref.ref(ledger.snapshot())
+    ledger.change({"a": 1})
+    gc.collect()
+    assert gone() is None
