@@ -8,21 +8,24 @@
 #include "lib/datagram.h"
 #include "lib/server.h"
 
-/* Whether this may be the last that the connection will receive. */
+/* Whether this may be the last that the connection will receive, or the acknowledgement of our FIN. */
 inline_always bool may_end(struct bpf_sock *sk, __u8 flags)
 {
 	if (flags & TCP_RST)
 		return true;
-	if (sk->state == BPF_TCP_LAST_ACK || sk->state == BPF_TCP_CLOSING)
+	if (sk->state == BPF_TCP_LAST_ACK || sk->state == BPF_TCP_CLOSING || sk->state == BPF_TCP_FIN_WAIT1)
 		return true;
-	return (flags & TCP_FIN) && (sk->state == BPF_TCP_FIN_WAIT1 || sk->state == BPF_TCP_FIN_WAIT2);
+	return (flags & TCP_FIN) && sk->state == BPF_TCP_FIN_WAIT2;
 }
 
 own_frame int record_in(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
 {
 	struct moment now = { .reset = flags & TCP_RST };
 
-	now.last = may_end(sk, flags) && ends_connection(skb, sk, &now);
+	if (may_end(sk, flags))
+		ends_connection(skb, sk, &now);
+	if (now.half)
+		half_closed(skb, sk, bpf_sk_cgroup_id(sk), &now);
 	if (!now.last && all_judged())
 		return WW_PASS;
 	return live_segment(skb, sk, bpf_sk_cgroup_id(sk), &now);

@@ -468,14 +468,16 @@ own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 	return datagram_judge(skb, &d, &own, WW_OUT) == WW_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-/* A connection that sends RST is over for its own kernel. */
+/* A connection that sends RST is over for its own kernel, which may be about to clear the socket's counters. */
 own_frame int record_out(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
 {
 	struct moment now = { .reset = flags & TCP_RST, .last = flags & TCP_RST };
 	struct tcp_sock *tcp = now.last ? bpf_skc_to_tcp_sock(sk) : NULL;
 
-	if (tcp)
-		numbers_of(&now.numbers, tcp, sk->state);
+	if (tcp) {
+		numbers_of(&now.numbers, tcp);
+		now.local_port = ((struct inet_sock *)tcp)->inet_sport;
+	}
 	return live_segment(skb, sk, bpf_skb_cgroup_id(skb), &now);
 }
 

@@ -9,7 +9,10 @@
 #define WW_ITERATOR
 #include "lib/handshake.h"
 
-/* Records without a socket for two looks in a row, and not younger than this, are forgotten. */
+/*
+ * Records without a socket for two looks in a row are forgotten, if they have had one for certain or are
+ * not younger than this.
+ */
 #define WW_STALE_NS (10ULL * 1000 * 1000 * 1000)
 
 /*
@@ -71,7 +74,8 @@ int judge(struct bpf_iter__bpf_map_elem *ctx)
 	if (!found || !flow)
 		return 0;
 	key = *found;
-	if ((__s32)(state.tally - flow->tally) >= 2 && coarse_now() - flow->opened > WW_STALE_NS) {
+	if ((__s32)(state.tally - flow->tally) >= 2 &&
+	    (flow->half_closed || coarse_now() - flow->opened > WW_STALE_NS)) {
 		bpf_map_delete_elem(&live, &key);
 		return 0;
 	}
@@ -135,28 +139,6 @@ inline_always bool socket_is_ours(struct sock *sk)
 	return BPF_CORE_READ(ancestor, kn, id) == READ_ONCE(state.root);
 }
 
-/* Takes a young connection's record out of its slot. False when somebody else is at it. */
-inline_always bool outgrow(const struct ww_flow_id *id, __u64 cookie)
-{
-	struct ww_connecting *out = connecting_slot(cookie);
-	struct ww_announced *in = announced_slot(&id->remote, id->remote_port);
-
-	if (out && cookie && out->cookie == cookie && is_open(&out->judged)) {
-		if (!take(&out->busy))
-			return false;
-		if (out->cookie == cookie && is_open(&out->judged))
-			keep_connecting(out);
-		give_back(&out->busy);
-	} else if (in && is_open(&in->judged) && same_flow(&in->id, id)) {
-		if (!take(&in->busy))
-			return false;
-		if (is_open(&in->judged) && same_flow(&in->id, id))
-			keep_announced(in);
-		give_back(&in->busy);
-	}
-	return true;
-}
-
 /*
  * A socket that carries data and has no record was not admitted by any program here (TCP_REPAIR makes
  * such), or somebody made its record go away. The agent resets it if it sees it twice.
@@ -210,7 +192,7 @@ int tally(struct bpf_iter__tcp *ctx)
 		return 0;
 	}
 	flow->tally = state.tally;
-	numbers_of(&numbers, tcp, now);
+	numbers_of(&numbers, tcp);
 	if (!flow->existing && (!flow->counted || numbers.segments_in != flow->segments_in ||
 				numbers.segments_out != flow->segments_out))
 		account(flow, &numbers);

@@ -267,7 +267,7 @@ struct ww_flow {
 	__u8 server_epoch;	/* the server's, answered in the SYN-ACK */
 	__u8 counted;		/* the connection is in the aggregate */
 	__u8 existing;		/* older than the Enforcer: kept, not judged */
-	__u8 pad;
+	__u8 half_closed;	/* the other end has our FIN; the kernel may give up the socket without a packet */
 };
 
 /* Aggregate of all connections that look alike to a person. */

@@ -109,27 +109,17 @@ struct numbers {
 	__u32 pad;
 };
 
-/* Whether the other end has sent its FIN, and whether this end has at least queued its own. */
-inline_always bool fin_received(__u8 tcp_state)
-{
-	return tcp_state == BPF_TCP_CLOSE_WAIT || tcp_state == BPF_TCP_LAST_ACK || tcp_state == BPF_TCP_CLOSING;
-}
+#define sock_flag(tcp, flag) \
+	(((struct sock *)(tcp))->__sk_common.skc_flags & (1UL << bpf_core_enum_value(enum sock_flags, flag)))
 
-inline_always bool fin_queued(__u8 tcp_state)
+/*
+ * What has been received in order, without the FIN, which occupies one number of the sequence and is no
+ * byte; what has been sent at least once.
+ */
+inline_always void numbers_of(struct numbers *n, struct tcp_sock *tcp)
 {
-	return tcp_state == BPF_TCP_FIN_WAIT1 || tcp_state == BPF_TCP_FIN_WAIT2 || tcp_state == BPF_TCP_LAST_ACK ||
-	       tcp_state == BPF_TCP_CLOSING;
-}
-
-/* A FIN occupies one number of the sequence; it is no byte that anybody sent. */
-inline_always void numbers_of(struct numbers *n, struct tcp_sock *tcp, __u8 tcp_state)
-{
-	__u32 next = tcp->snd_nxt;
-
-	n->bytes_in = tcp->bytes_received - (fin_received(tcp_state) && tcp->bytes_received);
-	n->bytes_out = tcp->bytes_acked + (next - tcp->snd_una);
-	if (fin_queued(tcp_state) && next == tcp->write_seq && n->bytes_out)
-		n->bytes_out--;
+	n->bytes_in = tcp->bytes_received - (sock_flag(tcp, SOCK_DONE) && tcp->bytes_received);
+	n->bytes_out = tcp->bytes_sent - tcp->bytes_retrans;
 	n->segments_in = tcp->segs_in;
 	n->segments_out = tcp->segs_out;
 	n->latency_us = tcp->srtt_us >> 3;
@@ -183,7 +173,7 @@ own_frame void account_first(const struct ends *ends, const struct numbers *n)
 		.packets_in = n->segments_in,
 		.packets_out = n->segments_out,
 		.bytes_in = n->bytes_in,
-		.bytes_out = n->bytes_out - (ends->direction == WW_OUT && n->bytes_out), /* the SYN is no byte either */
+		.bytes_out = n->bytes_out,
 		.latency_us = ends->direction == WW_OUT ? n->latency_us : 0,
 	};
 	struct ww_flow_key key;

@@ -287,37 +287,58 @@ inline_always struct ww_flow *flow_find(const struct ww_flow_id *id)
 
 /* What a packet means for the record of its connection. */
 struct moment {
-	struct numbers numbers;	/* of the socket, if it is the last packet */
+	struct numbers numbers;	/* of the socket, if it is the last packet or closes one half */
+	__u16 local_port;	/* network order; of a socket that sends RST, which has left the table of ports */
 	bool last;
+	bool half;		/* the other end has our FIN, and the socket is still somebody's */
 	bool reset;
 };
 
+/* Whether the other end has sent its FIN. */
+inline_always bool fin_received(__u8 tcp_state)
+{
+	return tcp_state == BPF_TCP_CLOSE_WAIT || tcp_state == BPF_TCP_LAST_ACK || tcp_state == BPF_TCP_CLOSING;
+}
+
 /*
- * Whether a segment that came in is the last that its socket will act upon; *now* then has the socket's
- * numbers. Only what the kernel is going to accept counts, or anybody could end the record of a
- * connection that lives on, and with it what policy has a hold on. (Should the kernel refuse the segment
- * all the same, the agent finds a socket without record.)
+ * What a segment that came in ends: fills *now*, and the socket's numbers if it ends anything. Only what
+ * the kernel is going to accept counts, or anybody could end the record of a connection that lives on,
+ * and with it what policy has a hold on. (Should the kernel refuse the segment all the same, the agent
+ * finds a socket without record.)
+ *
+ * A socket that was closed and whose FIN is acknowledged is at once replaced by a TIME_WAIT entry; what
+ * comes after passes no program. One that is still open may be closed later, without a packet.
  */
-own_frame bool ends_connection(struct __sk_buff *skb, struct bpf_sock *sk, struct moment *now)
+own_frame void ends_connection(struct __sk_buff *skb, struct bpf_sock *sk, struct moment *now)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	__u8 tcp_state = sk->state;
 	struct segment seg;
 	__u32 next, after;
+	bool acknowledged;
 
 	if (!tcp || !parse_segment(skb, 0, true, &seg))
-		return false;
-	numbers_of(&now->numbers, tcp, tcp_state);
+		return;
+	numbers_of(&now->numbers, tcp);
+	now->numbers.segments_in += skb->gso_segs > 1 ? skb->gso_segs : 1; /* the kernel counts it later */
 	next = tcp->rcv_nxt;
-	if (seg.flags & TCP_RST)
-		return seg.seq == next || (fin_received(tcp_state) && seg.seq + 1 == next);
-	if (seg.flags & TCP_FIN && !fin_received(tcp_state)) {
+	if (seg.flags & TCP_RST) {
+		now->last = seg.seq == next || (fin_received(tcp_state) && seg.seq + 1 == next);
+		return;
+	}
+	acknowledged = seg.ack == tcp->write_seq;
+	if ((seg.flags & TCP_FIN) && !fin_received(tcp_state)) {
 		after = seg.seq + seg.payload;
 		if ((__s32)(next - seg.seq) < 0 || (__s32)(after - next) < 0)
-			return false; /* out of order: the end is not there yet */
+			return; /* out of order: the end is not there yet */
 		now->numbers.bytes_in += after - next;
+		now->last = tcp_state == BPF_TCP_FIN_WAIT2 || acknowledged;
+		return;
 	}
-	return tcp_state == BPF_TCP_FIN_WAIT2 || seg.ack == tcp->write_seq;
+	if (!acknowledged)
+		return;
+	now->last = tcp_state != BPF_TCP_FIN_WAIT1 || sock_flag(tcp, SOCK_DEAD);
+	now->half = !now->last;
 }
 
 /* Whether the packet may pass; RSTs always may, so that the other end learns that it is over. */
@@ -406,6 +427,44 @@ inline_always int announced_segment(const struct ww_flow_id *id, const struct mo
 	return verdict;
 }
 
+/* Takes a young connection's record out of its slot. False when somebody else is at it. */
+inline_always bool outgrow(const struct ww_flow_id *id, __u64 cookie)
+{
+	struct ww_connecting *out = connecting_slot(cookie);
+	struct ww_announced *in = announced_slot(&id->remote, id->remote_port);
+
+	if (out && cookie && out->cookie == cookie && is_open(&out->judged)) {
+		if (!take(&out->busy))
+			return false;
+		if (out->cookie == cookie && is_open(&out->judged))
+			keep_connecting(out);
+		give_back(&out->busy);
+	} else if (in && is_open(&in->judged) && same_flow(&in->id, id)) {
+		if (!take(&in->busy))
+			return false;
+		if (is_open(&in->judged) && same_flow(&in->id, id))
+			keep_announced(in);
+		give_back(&in->busy);
+	}
+	return true;
+}
+
+/* Counts a connection of which one half is closed: nothing may tell when the other one is. */
+own_frame void half_closed(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgroup, const struct moment *now)
+{
+	struct ww_flow_id id;
+	struct ww_flow *flow;
+
+	flow_id_of(&id, sk, cgroup);
+	if (!outgrow(&id, bpf_get_socket_cookie(skb)))
+		return;
+	flow = flow_find(&id);
+	if (!flow || flow->existing)
+		return;
+	flow->half_closed = 1;
+	account(flow, &now->numbers);
+}
+
 /*
  * A packet that needs its connection's record: it may be the last, or the tables have changed since
  * all records were judged.
@@ -420,6 +479,8 @@ own_frame int live_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgr
 	if (verdict != WW_NO_RECORD)
 		return verdict;
 	flow_id_of(&id, sk, cgroup);
+	if (now->local_port)
+		id.local_port = now->local_port;
 	verdict = announced_segment(&id, now);
 	if (verdict != WW_NO_RECORD)
 		return verdict;

@@ -328,7 +328,7 @@ class Flow(ctypes.Structure):
         ("server_epoch", ctypes.c_uint8),  # 140
         ("counted", ctypes.c_uint8),  # 141
         ("existing", ctypes.c_uint8),  # 142
-        ("pad", ctypes.c_uint8),  # 143
+        ("half_closed", ctypes.c_uint8),  # 143
     ]
 
 
