@@ -1,4 +1,4 @@
-"""The chain from a world to tables as Console and Enforcer run it: render, delta, frame, apply, compile.
+"""The chain from a world to tables as Console and Enforcer run it: engine, delta, frame, apply, compile.
 
 Both sides keep state from step to step; :meth:`Enforcer.check` holds what came of it against what starting
 anew gives, and against the oracle.
@@ -6,33 +6,44 @@ anew gives, and against the oracle.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from tests.property.agreement import Flows, check_tables
+from watchword.policy.amendments import Amendment, merged
 from watchword.policy.compile import Compiler, compile
-from watchword.policy.render import Renderer, render
+from watchword.policy.engine import Engine
+from watchword.policy.render import render
 from watchword.policy.tables import NO_CLASS, SOMEWHERE, Tables
+from watchword.policy.versions import EMPTY, alterations
 from watchword.policy.world import World
 from watchword.wire import messages
-from watchword.wire.policy import PolicyDocument, UnitEntry, difference, digest, patched
+from watchword.wire.policy import PolicyDocument, UnitEntry, digest, patched
 
 
 class Console:
-    """Renders for every Enforcer and remembers what each was sent."""
+    """Follows worlds with one engine and remembers what each Enforcer was sent."""
 
     def __init__(self) -> None:
-        self._renderer = Renderer()
-        self._sent: dict[str, PolicyDocument] = {}
+        self._engine = Engine()
+        self._world = EMPTY
+        self._sent: dict[str, int] = {}  # revisions
+        self._pending: defaultdict[str, list[Amendment]] = defaultdict(list)
 
     def frame(self, world: World, enforcer: str, asked: Iterable[int] = ()) -> bytes:
         """The next frame of one Enforcer's session; ``signature`` stands for the signed digest."""
-        document = self._renderer.render(world, enforcer, tuple(asked))
-        before = self._sent.get(enforcer)
-        self._sent[enforcer] = document
-        signature = digest(document)
+        if world is not self._world:
+            publication = self._engine.apply(world.revision, alterations(self._world, world))
+            self._world = world
+            for each, amendment in publication.amendments.items():
+                self._pending[each].append(amendment)
+        self._pending[enforcer].append(self._engine.ask(enforcer, asked))
+        signature = self._engine.digest(enforcer)
+        changes, before = self._pending.pop(enforcer), self._sent.get(enforcer)
+        self._sent[enforcer] = world.revision
         if before is None:
-            return messages.encode(messages.Snapshot(document, signature))
-        return messages.encode(messages.Delta(difference(before, document), signature))
+            return messages.encode(messages.Snapshot(self._engine.document(enforcer), signature))
+        return messages.encode(messages.Delta(merged(changes).delta(before, world.revision), signature))
 
     def forget(self, enforcer: str) -> None:
         """The session ended: the next frame is a snapshot."""

@@ -110,7 +110,7 @@ class Console:
             stored = [
                 record for kind in STORED if kind.shapes_policy for record in await records.everything(connection, kind)
             ]
-            self.roster.load(await newest_revision(connection), stored)
+            self.publisher.load(await newest_revision(connection), stored)
         await self.presence.load()
 
     async def close(self) -> None:

@@ -1,13 +1,13 @@
 """The policy world in memory, following the store change by change.
 
-A part of the world that did not change stays the same object, which is what makes rendering cheap.
+Each world shares with the one before everything that did not change; a world that somebody still looks
+at stays as it is.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 from cryptography import x509
@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from watchword.console.store.records import Record
 from watchword.policy import entries as policy_entries
 from watchword.policy.entries import Placed
-from watchword.policy.world import PARTS, Unit, World
+from watchword.policy.versions import EMPTY, altered
+from watchword.policy.world import Alteration, Unit
 from watchword.wire.policy import DatapathKey, EnforcerEntry
 
 #: How many units that are gone can still be named, for flows reported after their end.
@@ -46,29 +47,24 @@ class Roster:
     """The newest world, and names of things that have just left it."""
 
     def __init__(self) -> None:
-        self.world = World(revision=0, namespaces={}, units={}, networks={}, rulesets={}, enforcers={})
+        self.world = EMPTY
         self._badges: dict[int, str] = {}
         self._departed: OrderedDict[str, Unit] = OrderedDict()
 
-    def load(self, revision: int, records: Iterable[Record]) -> None:
-        """Start from everything that is stored."""
-        self.follow(revision, [(None, record) for record in records])
-
-    def follow(self, revision: int, changes: Iterable[tuple[Record | None, Record | None]]) -> None:
-        """Take over committed changes, each as the record before and after it."""
-        parts: dict[str, dict[str, Any]] = {}
+    def follow(self, revision: int, changes: Iterable[tuple[Record | None, Record | None]]) -> list[Alteration]:
+        """Take over committed changes, each as the record before and after it; what that means for the world."""
+        alterations: list[Alteration] = []
         for before, after in changes:
             old, new = entries(before), entries(after)
-            for placed in (*old, *new):
-                if placed.part not in parts:
-                    parts[placed.part] = dict(getattr(self.world, placed.part))
-            for placed in old:
-                parts[placed.part].pop(placed.key, None)
-            for placed in new:
-                parts[placed.part][placed.key] = placed.entry
+            kept = {(placed.part, placed.key) for placed in new}
+            known = {(placed.part, placed.key): placed.entry for placed in old}
+            alterations += [Alteration(part, key, None) for part, key in known if (part, key) not in kept]
+            alterations += [
+                Alteration(*placed) for placed in new if known.get((placed.part, placed.key)) != placed.entry
+            ]
             self._note_units(old, new)
-        unchanged = {name: getattr(self.world, name) for name in PARTS if name not in parts}
-        self.world = World(revision=revision, **parts, **unchanged)
+        self.world = altered(self.world, revision, alterations)
+        return alterations
 
     def _note_units(self, old: tuple[Placed, ...], new: tuple[Placed, ...]) -> None:
         for placed in new:
@@ -92,7 +88,3 @@ class Roster:
         """The unit that a badge names."""
         identifier = self._badges.get(badge)
         return self.world.units.get(identifier) if identifier else None
-
-    def units_of(self, enforcer: str) -> Mapping[str, Unit]:
-        """Units of one Enforcer by their native ID."""
-        return {unit.native_id: unit for unit in self.world.units.values() if unit.enforcer == enforcer}

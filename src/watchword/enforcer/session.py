@@ -232,6 +232,8 @@ class Session:
         if self._held is None or offered.revision > self._held.revision or offered == self._held:
             return
         remedy = "if the Console was restored from a backup, enrol this host again"
+        if offered.revision == self._held.revision and _decides_alike(offered, self._held):
+            return  # badges that this Enforcer asked for have come, which no rule is about
         if offered.revision == self._held.revision:
             raise RevisionError(f"revision {offered.revision} differs from the one of that number held; {remedy}")
         raise RevisionError(f"revision {offered.revision} is older than {self._held.revision} which is held; {remedy}")
@@ -254,6 +256,20 @@ class Session:
     def _disconnect(self, reason: str) -> list[Command]:
         self.state = State.CLOSED
         return [Disconnect(reason)]
+
+
+def _decides_alike(one: PolicyDocument, other: PolicyDocument) -> bool:
+    """Whether two documents differ at most in who is known that no rule is about."""
+    same = all(getattr(one, table) == getattr(other, table) for table in ("units", "rules", "selectors", "networks"))
+    known = one.peers.keys() & other.peers.keys()
+    extra = (document.peers[badge] for document in (one, other) for badge in document.peers.keys() - known)
+    return (
+        same
+        and (one.enforcer, one.everybody) == (other.enforcer, other.everybody)
+        and all(one.peers[badge] == other.peers[badge] for badge in known)
+        and not any(peer.selectors for peer in extra)
+        and all(one.enforcers[key] == other.enforcers[key] for key in one.enforcers.keys() & other.enforcers.keys())
+    )
 
 
 def _kind(message: messages.ToEnforcer) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from watchword.model.expressions import Expression as Expression
 from watchword.wire.policy import Action, EnforcerEntry, PortRange
@@ -99,6 +99,17 @@ class World:
     networks: Mapping[str, Network]
     rulesets: Mapping[str, Ruleset]
     enforcers: Mapping[str, EnforcerEntry] = field(default_factory=dict)
+
+
+Entry = Namespace | Unit | Network | Ruleset | EnforcerEntry
+
+
+class Alteration(NamedTuple):
+    """One difference between a world and the next: ``world.<part>[key]`` is ``entry``, or gone."""
+
+    part: str
+    key: str
+    entry: Entry | None
 
 
 #: The parts of a world that changes go into.

@@ -13,6 +13,7 @@ TLS-inspecting proxy in between neither breaks the session nor can speak in its 
 History of :data:`PROTOCOL_VERSION` (one dated line for each change):
 
 * 1 (2026-11-23): first version.
+* 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import msgspec
 
 from watchword.wire.policy import Action, DatapathKey, PolicyDelta, PolicyDocument
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 #: Bytes that begin what an Enforcer signs in :class:`Hello`; then console ID, NUL, nonce.
 HELLO_CONTEXT = b"watchword-hello-v1\0"

@@ -29,7 +29,7 @@ from watchword.identity.keys import SigningKey
 from watchword.identity.signatures import verify_hello
 from watchword.wire import messages
 from watchword.wire.messages import encode
-from watchword.wire.policy import PolicyDelta, PolicyDocument, difference, digest
+from watchword.wire.policy import PeerEntry, PolicyDelta, PolicyDocument, difference, digest
 
 NONCE = bytes(range(32))
 KEY = SigningKey.generate(secrets.token_bytes)
@@ -100,9 +100,9 @@ def test_nothing_is_signed_over_a_nonce_of_another_length(nonce: bytes) -> None:
 
 
 def test_another_protocol_version_ends_the_session() -> None:
-    (command,) = Session(FACTS, None).receive(challenge(protocol=2))
+    (command,) = Session(FACTS, None).receive(challenge(protocol=messages.PROTOCOL_VERSION + 1))
     assert isinstance(command, Disconnect)
-    assert "protocol 2" in command.reason
+    assert f"protocol {messages.PROTOCOL_VERSION + 1}" in command.reason
 
 
 @pytest.mark.parametrize("frame", [encode(WELCOME), snapshot(SIDE.sign(document(1)))], ids=["welcome", "snapshot"])
@@ -227,6 +227,24 @@ def test_the_same_number_with_another_content_is_refused() -> None:
 def test_the_same_revision_again_is_fine() -> None:
     held = document(5)
     assert established(held).receive(snapshot(SIDE.sign(document(5)))) == [Adopt(SIDE.sign(held))]
+
+
+def test_a_badge_that_was_asked_for_comes_with_the_same_revision() -> None:
+    """It changes no verdict; anything else under a number that is known is refused."""
+    held = document(5)
+    met = PeerEntry("unit-x", "x", "/", "enforcer-2", ())
+    more = msgspec.structs.replace(held, peers={**held.peers, 303: met}, asked=(303,))
+    session = established(held)
+    assert session.receive(snapshot(SIDE.sign(more))) == [Adopt(SIDE.sign(more))]
+    assert session.receive(snapshot(SIDE.sign(held))) == [Adopt(SIDE.sign(held))]
+    for bad in (
+        msgspec.structs.replace(more, peers={**more.peers, 303: PeerEntry("unit-x", "x", "/", "enforcer-2", ("s1",))}),
+        msgspec.structs.replace(more, peers={303: met}),
+        msgspec.structs.replace(more, everybody=True),
+        msgspec.structs.replace(more, rules={}),
+    ):
+        told, _ = refusal(established(held).receive(snapshot(SIDE.sign(bad))))
+        assert "differs" in told.reason
 
 
 def altered(frame: bytes, change: Any) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.policy.shop import keyed, network, rule, ruleset, unit, world
-from watchword.policy.render import Renderer, render
+from watchword.policy.render import render
 from watchword.policy.world import Namespace
 
 
@@ -53,15 +53,14 @@ def test_units_without_a_badge_are_governed_but_nobodys_peer() -> None:
 
 
 def test_an_evicted_enforcer_leaves_every_document_at_once() -> None:
-    renderer = Renderer()
     before = world()
-    assert 21 in renderer.render(before, "e1").peers
+    assert 21 in render(before, "e1").peers
     kept = {key: entry for key, entry in before.enforcers.items() if key != "e2"}
-    after = renderer.render(dataclasses.replace(before, enforcers=kept), "e1")
+    after = render(dataclasses.replace(before, enforcers=kept), "e1")
     assert 21 not in after.peers
     assert "e2" not in after.enforcers
     with pytest.raises(LookupError):
-        renderer.render(dataclasses.replace(before, enforcers=kept), "e2")
+        render(dataclasses.replace(before, enforcers=kept), "e2")
 
 
 def test_nearest_namespace_that_does_not_inherit_sets_the_default() -> None:
@@ -131,15 +130,3 @@ def test_one_expression_in_two_namespaces_sees_two_sets_of_networks() -> None:
     allow, reject = document.rules["s/out/0"].selector, document.rules["r/out/0"].selector
     assert document.networks["shops"].selectors == (allow,)
     assert document.networks["roots"].selectors == (reject,)
-
-
-def test_a_one_unit_change_reuses_the_sets() -> None:
-    renderer = Renderer()
-    before = world()
-    renderer.render(before, "e1")
-    units = {**before.units, "job": unit("job", 31, "e3", "app=db")}
-    after = dataclasses.replace(before, units=units)
-    assert set(renderer.render(after, "e1").peers) == {11, 12, 21, 31}
-    assert set(renderer.render(before, "e1").peers) == {11, 12, 21}
-    without = dataclasses.replace(before, units={key: entry for key, entry in units.items() if key != "db"})
-    assert set(renderer.render(without, "e1").peers) == {11, 12, 31}

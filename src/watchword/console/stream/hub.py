@@ -1,38 +1,13 @@
-"""All sessions: one for each Enforcer, and what each Enforcer was last sent.
-
-The document an Enforcer holds is remembered past the end of its session, so that it can be resumed
-with a delta; it is only memory, and a Console that has restarted sends a snapshot instead.
-"""
+"""All sessions: one for each Enforcer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from watchword.console.changes import Effect
 from watchword.console.lifecycle import ENFORCER
-from watchword.wire.policy import PolicyDocument
-
-#: Badges an Enforcer asked for, remembered for each; the one asked for longest ago is forgotten first.
-ASKED_LIMIT = 4096
-
-
-@dataclass
-class Holding:
-    """What one Enforcer has been sent."""
-
-    document: PolicyDocument | None = None
-    digest: bytes = b""
-    asked: dict[int, None] = field(default_factory=dict)  # badges, in the order of asking
-
-    def ask(self, badge: int) -> None:
-        """Include ``badge`` from now on."""
-        self.asked.pop(badge, None)
-        self.asked[badge] = None
-        while len(self.asked) > ASKED_LIMIT:
-            self.asked.pop(next(iter(self.asked)))
 
 
 class Ending(Protocol):
@@ -49,17 +24,12 @@ class Ending(Protocol):
 
 
 class Hub:
-    """Which Enforcer is connected, and what it holds."""
+    """Which Enforcer is connected."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, Ending] = {}
-        self._holdings: dict[str, Holding] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.unauthenticated = 0
-
-    def holding(self, enforcer: str) -> Holding:
-        """What an Enforcer holds, as far as is known."""
-        return self._holdings.setdefault(enforcer, Holding())
 
     def connected(self, enforcer: str) -> bool:
         """Whether an Enforcer has a session."""
@@ -87,7 +57,6 @@ class Hub:
         """End the sessions of Enforcers that were deleted."""
         for before, after in effects:
             if before is not None and after is None and before.kind is ENFORCER:
-                self._holdings.pop(before.id, None)
                 session = self._sessions.pop(before.id, None)
                 if session is not None:
                     self._begin(session.evicted())

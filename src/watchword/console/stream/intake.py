@@ -83,7 +83,7 @@ class Intake:
                 await self._store_keys(message.keys)
                 self._parts.presence.note(self._id, key_epoch=min(message.keys[0].epoch, _NUMBER_LIMIT))
             case messages.RevisionEnforced():
-                await self._enforced(message.revision)
+                await self._enforced(message.revision, outlet)
             case messages.RevisionRefused():
                 self._refused(message.revision, message.reason[:_TEXT_LIMIT], outlet)
             case messages.BadgeQuery():
@@ -148,9 +148,10 @@ class Intake:
             self._parts.presence.refused(self._id, revision, reason)
             outlet.refused()
 
-    async def _enforced(self, revision: int) -> None:
+    async def _enforced(self, revision: int, outlet: Outlet) -> None:
         if not self._exists(revision):
             return
+        outlet.enforced(revision)
         self._parts.presence.enforced(self._id, revision)
         active = [unit for unit, needed in self._inactive.items() if needed <= revision]
         if active:

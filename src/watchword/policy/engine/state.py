@@ -1,0 +1,222 @@
+"""What the engine's parts share: indices, the state of each unit by number, and what is told to whom."""
+
+from __future__ import annotations
+
+import weakref
+from collections import defaultdict
+from collections.abc import Iterable
+
+from pyroaring import BitMap
+
+from watchword.policy import selection
+from watchword.policy.amendments import Amendment
+from watchword.policy.engine.nouns import Climate, Crowd, Placement, Selector, Standing, Station
+from watchword.policy.namespaces import default_action, reaches
+from watchword.policy.selectors import SelectorIndex
+from watchword.policy.tagged import Membership, TaggedIndex
+from watchword.policy.world import Namespace, Network, Unit
+from watchword.wire.multiset import element
+from watchword.wire.policy import PeerFacts, UnitEntry, peer_element
+
+
+class State:
+    """See the module's text. A *present* unit has a badge and an Enforcer that exists: it is an identity."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.units = SelectorIndex()
+        self.networks: TaggedIndex[Network] = TaggedIndex()
+        self.namespaces: dict[str, Namespace] = {}
+        self.stations: dict[str, Station] = {}
+        self.placements: dict[str, Placement] = {}  # by ruleset ID; disabled ones are not here
+        self.demands: dict[str, Placement] = {}  # by ID of the network that requires identity
+        self.selectors: dict[str, Selector] = {}
+        self.crowds: dict[Membership, Crowd] = {}
+        self.sighting: dict[Membership, Crowd] = {}  # the same crowds, by their expression over networks
+        self.subjects: defaultdict[Membership, dict[Placement, None]] = defaultdict(dict)
+        # of each unit, by number
+        self.standings: list[Standing] = []
+        self.elements: list[int] = []  # 0 for a unit that is not present
+        self.entries: list[UnitEntry | None] = []  # None: not made yet
+        self.totals: list[int] = []  # the element of the entry; 0: not made yet
+        # identities
+        self.present = BitMap()
+        self.everybody = 0  # the sum of their elements
+        self.badges: dict[int, int] = {}  # to numbers
+        self.open: dict[Station, None] = {}  # Enforcers for which everybody is a peer
+        self.askers: defaultdict[int, dict[Station, None]] = defaultdict(dict)  # by badge
+        self.nowhere = Standing((), ())
+        self._interned: weakref.WeakValueDictionary[tuple[tuple[Placement, ...], tuple[Placement, ...]], Standing] = (
+            weakref.WeakValueDictionary()
+        )
+        self._climates: dict[str, Climate] = {}
+        self._keys: dict[tuple[Standing, Climate], tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self.muted = False
+        self._told: defaultdict[Station, list[Amendment]] = defaultdict(list)
+
+    def tell(self, stations: Iterable[Station], amendment: Amendment) -> None:
+        """The documents of these Enforcers change so."""
+        told = self._told
+        if self.muted:
+            return
+        for station in stations:
+            told[station].append(amendment)
+
+    def collect(self) -> dict[Station, list[Amendment]]:
+        """What was told since the last time."""
+        told, self._told = self._told, defaultdict(list)
+        return told
+
+    def grow(self, number: int) -> None:
+        """Make room for the state of one more unit."""
+        if number == len(self.standings):
+            self.standings.append(self.nowhere)
+            self.elements.append(0)
+            self.entries.append(None)
+            self.totals.append(0)
+
+    def station_of(self, unit: Unit) -> Station | None:
+        """The unit's Enforcer, if it is known."""
+        return self.stations.get(unit.enforcer)
+
+    def element(self, unit: Unit, station: Station) -> int:
+        """A present unit as a member of selectors."""
+        return peer_element(unit.badge, facts(unit), station.digest)
+
+    def crowds_of(self, memberships: Iterable[Membership]) -> list[Crowd]:
+        """Those of them that are expressions of objects."""
+        crowds = self.crowds
+        return [crowds[membership] for membership in memberships if membership in crowds]
+
+    def readers(self, unit: Unit, memberships: Iterable[Membership]) -> set[Station]:
+        """The Enforcers in whose documents a present unit is a peer."""
+        found: set[Station] = set(self.open)
+        for crowd in self.crowds_of(memberships):
+            for selector in crowd.selectors:
+                found.update(selector.audience)
+        found.update(self.askers.get(unit.badge, ()))
+        found.add(self.stations[unit.enforcer])
+        return found
+
+    def unacquainted(self, readers: set[Station], unit: Unit, number: int) -> set[Station]:
+        """Those of ``readers`` whose documents have no peer of the unit's Enforcer apart from it."""
+        remaining = readers - {self.stations[unit.enforcer]}
+        for other in self.units.enforcer(unit.enforcer) & self.present:
+            if other == number:
+                continue
+            neighbour = self.units.thing(other)
+            remaining = remaining.difference(self.open, self.askers.get(neighbour.badge, ()))
+            for crowd in self.crowds_of(self.units.memberships(neighbour.tags)):
+                for selector in crowd.selectors:
+                    if not remaining:
+                        return remaining
+                    remaining = remaining.difference(selector.audience)
+        return remaining
+
+    # --- what counts for units ---------------------------------------------------------------
+
+    def standing(self, unit: Unit, memberships: Iterable[Membership]) -> Standing:
+        """The rulesets about a unit that these expressions match."""
+        found = [
+            placement
+            for membership in memberships
+            if membership in self.subjects
+            for placement in self.subjects[membership]
+            if placement.ruleset is not None and selection.in_force(placement.ruleset, unit.namespace)
+        ]
+        return self.interned(found)
+
+    def interned(self, placements: Iterable[Placement]) -> Standing:
+        """The one standing of all units with these rulesets."""
+        ordered = sorted(placements, key=lambda placement: placement.id)
+        ordinary = tuple(each for each in ordered if each.ruleset is not None and not each.ruleset.fallback)
+        fallback = tuple(each for each in ordered if each.ruleset is not None and each.ruleset.fallback)
+        found = self._interned.get((ordinary, fallback))
+        if found is None:
+            found = self._interned[ordinary, fallback] = Standing(ordinary, fallback)
+        return found
+
+    def climate(self, path: str) -> Climate:
+        """What the namespace ``path`` brings."""
+        found = self._climates.get(path)
+        if found is None:
+            found = self._climates[path] = self._climate(path)
+        return found
+
+    def _climate(self, path: str) -> Climate:
+        demands = [
+            placement
+            for key, placement in self.demands.items()
+            if selection.visible(self.networks.thing(self.networks.number(key)), path)
+        ]
+        return Climate(
+            default_action(self.namespaces, path, "in")[0],
+            default_action(self.namespaces, path, "out")[0],
+            tuple(sorted(demands, key=lambda placement: placement.id)),
+        )
+
+    def changed_climates(self, origin: str) -> dict[str, tuple[Climate, Climate]]:
+        """Look anew at every namespace at or below ``origin``; those that bring something else now: before, after."""
+        changed = {}
+        for path, before in list(self._climates.items()):
+            if not self.units.namespace(path):
+                del self._climates[path]
+            elif reaches(origin, True, path):
+                after = self._climate(path)
+                if not before.same(after):
+                    changed[path] = (before, after)
+                    self._climates[path] = after
+        return changed
+
+    def counting(self, number: int) -> tuple[Placement, ...]:
+        """Everything whose rules a unit's entry has."""
+        climate = self.climate(self.units.thing(number).namespace)
+        return self.standings[number].counting + climate.demands
+
+    def forget_keys(self) -> None:
+        """Rules have other keys than before."""
+        self._keys.clear()
+
+    def entry(self, number: int) -> UnitEntry:
+        """The entry of a unit in its Enforcer's document."""
+        found = self.entries[number]
+        if found is None:
+            found = self.entries[number] = self._entry(number)
+        return found
+
+    def _entry(self, number: int) -> UnitEntry:
+        unit = self.units.thing(number)
+        standing, climate = self.standings[number], self.climate(unit.namespace)
+        keys = self._keys.get((standing, climate))
+        if keys is None:
+            counting = standing.counting + climate.demands
+            incoming = sorted(key for placement in counting for key in placement.incoming)
+            outgoing = sorted(key for placement in counting for key in placement.outgoing)
+            keys = self._keys[standing, climate] = (tuple(incoming), tuple(outgoing))
+        return UnitEntry(
+            native_id=unit.native_id,
+            badge=unit.badge,
+            name=unit.name,
+            namespace=unit.namespace,
+            tags=tuple(sorted(unit.tags)),
+            incoming=keys[0],
+            outgoing=keys[1],
+            default_incoming=climate.incoming,
+            default_outgoing=climate.outgoing,
+        )
+
+    def entry_element(self, number: int) -> int:
+        """The element of a unit's entry."""
+        if not self.totals[number]:
+            self.totals[number] = element("units", self.units.thing(number).id, self.entry(number))
+        return self.totals[number]
+
+    def stale(self, number: int) -> None:
+        """A unit's entry is another than before."""
+        self.entries[number] = None
+        self.totals[number] = 0
+
+
+def facts(unit: Unit) -> PeerFacts:
+    """What every document says alike of a unit."""
+    return PeerFacts(unit.id, unit.name, unit.namespace, unit.enforcer)
