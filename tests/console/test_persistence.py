@@ -173,6 +173,7 @@ async def test_the_history_of_revisions_is_chained(console: Running) -> None:
     import msgspec
 
     from watchword.identity.keys import SignatureError
+    from watchword.model import chain
     from watchword.model.resources import Revision
 
     host = await enrol(console, "edge")
@@ -182,11 +183,10 @@ async def test_the_history_of_revisions_is_chained(console: Running) -> None:
     previous = b""
     for each in found:
         stored = msgspec.convert(each, Revision)
-        unsigned = msgspec.structs.replace(stored, signature="")
         signature = bytes.fromhex(stored.signature)
-        said = msgspec.json.encode(unsigned)
+        said = chain.signed_text(stored)
         verify_revision_record(host.console_key, stored.number, said, previous, signature)
-        forged = msgspec.json.encode(msgspec.structs.replace(unsigned, author="nobody"))
+        forged = chain.signed_text(msgspec.structs.replace(stored, author="nobody"))
         with pytest.raises(SignatureError):
             verify_revision_record(host.console_key, stored.number, forged, previous, signature)
         previous = signature

@@ -55,6 +55,7 @@ async def test_a_registered_unit(console: Running, client: httpx2.AsyncClient) -
             "$type=Process",
             f"$enforcerid={peer.host.enforcer_id}",
             "$enforcername=edge",
+            f"$controller={console.ready.console_id}",
         }
         document = await peer.until(lambda d: made["ID"] in d.units)
         assert document.units[made["ID"]].badge == made["badge"]

@@ -29,7 +29,7 @@ class Actor:
 
     def author(self) -> Author:
         """How activities and revisions call the caller."""
-        return Author(f"appcredential {self.namespace} {self.name}", self.source)
+        return Author(f"appcredential {self.namespace} {self.name}", self.source, self.namespace)
 
     def sees(self, namespace: str) -> bool:
         """Whether ``namespace`` is the caller's own or below it."""

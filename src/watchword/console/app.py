@@ -16,7 +16,20 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from watchword.console.api import enrolments, explanations, exports, flowreports, imports, resources, revisions, root
+from watchword.console.api import (
+    drafts,
+    enrolments,
+    explanations,
+    exports,
+    flowreports,
+    histories,
+    imports,
+    policytestruns,
+    resources,
+    revisions,
+    rollbacks,
+    root,
+)
 from watchword.console.console import Console
 from watchword.console.logs import plain
 from watchword.console.problems import Problem, invalid
@@ -41,6 +54,15 @@ def create_app(console: Console) -> Starlette:
             Route("/v1/explanations", explanations.endpoint),
             Route("/v1/flowreports", flowreports.endpoint),
             Route("/v1/revisions/{number}/enforcement", revisions.enforcement),
+            Route("/v1/histories", histories.listing),
+            Route("/v1/histories/difference", histories.difference),
+            Route("/v1/histories/chain", histories.chain),
+            Route("/v1/histories/{number}", histories.single),
+            Route("/v1/rollbacks", rollbacks.endpoint, methods=["POST"]),
+            Route("/v1/drafts/{key}/changes", drafts.changes, methods=["POST"]),
+            Route("/v1/drafts/{key}/difference", drafts.difference),
+            Route("/v1/drafts/{key}/publication", drafts.publication, methods=["POST"]),
+            Route("/v1/policytestruns", policytestruns.endpoint),
             WebSocketRoute("/v1/stream", _stream),
             *resources.routes(),
         ],

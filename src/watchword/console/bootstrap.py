@@ -6,10 +6,10 @@ secret is shown once and stored as a hash. Runs in one transaction: it has happe
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from watchword.console import lifecycle
+from watchword.console import consequences, lifecycle
 from watchword.console.actors import ADMINISTRATOR
 from watchword.console.changes import Author, Change, Changes
 from watchword.console.lifecycle import Mint
@@ -30,13 +30,33 @@ async def is_first_start(connection: AsyncConnection) -> bool:
     return await connection.scalar(select(counters.c.value).where(counters.c.name == "revision")) is None
 
 
+#: Counts up whenever what the Console derives of stored resources (tags, places, warnings) changes its form.
+DERIVATION = 1
+
+
+async def derive_again(database: Database, changes: Changes) -> None:
+    """After an upgrade: derive anew what an older version has stored. Nothing otherwise."""
+    known = select(counters.c.value).where(counters.c.name == "derivation")
+    async with database.reading() as connection:
+        if await connection.scalar(known) == DERIVATION:
+            return
+    async with changes.begin(AUTHOR) as change:
+        if await change.connection.scalar(known) is None:
+            await change.connection.execute(insert(counters).values(name="derivation", value=0))
+        await consequences.refresh(change, ROOT)
+        await change.connection.execute(
+            update(counters).where(counters.c.name == "derivation").values(value=DERIVATION)
+        )
+
+
 async def first_start(database: Database, changes: Changes, mint: Mint) -> str | None:
     """Fill an empty database; the administrator's credential, or ``None`` if it was filled before."""
     async with database.reading() as connection:
         if not await is_first_start(connection):
             return None
     async with changes.begin(AUTHOR) as change:
-        await change.connection.execute(insert(counters).values(name="revision", value=0))
+        for name, value in (("revision", 0), ("derivation", DERIVATION)):
+            await change.connection.execute(insert(counters).values(name=name, value=value))
         root = Namespace(
             id=mint.identifiers.new(),
             name=ROOT,

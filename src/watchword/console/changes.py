@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from watchword.console import history
 from watchword.console.identifiers import Identifiers
 from watchword.console.roster import entries
 from watchword.console.store import records
@@ -28,7 +29,7 @@ from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES, counters
 from watchword.identity.keys import SigningKey
 from watchword.identity.signatures import sign_revision_record
-from watchword.model import registry, resources
+from watchword.model import chain, registry, resources
 
 ACTIVITY = registry.kind("activity")
 REVISION = registry.kind("revision")
@@ -38,14 +39,17 @@ SUMMARY_LIMIT = 100
 
 Effect = tuple[Record | None, Record | None]
 Follower = Callable[[int, list[Effect]], None]
+Watcher = Callable[[list[Effect]], None]
+Guard = Callable[["Change"], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes something, and from where."""
+    """Who changes something, from where, and where what they may know begins."""
 
     name: str
     source: str = ""
+    namespace: str = "/"
 
 
 @dataclass
@@ -56,8 +60,10 @@ class Change:
     author: Author
     now: datetime.datetime
     operation: str = ""  # said of every activity instead of create, update or delete
+    controller: str = ""  # this Console's ID, of which $controller tags are made
     effects: list[Effect] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    reason: str = ""  # what the revision's record says of why
     revision: int = 0  # the newest revision once the change is committed
     made_revision: bool = False
 
@@ -81,6 +87,10 @@ class Change:
         """Remove a resource."""
         await records.remove(self.connection, record.kind, record.id)
         self.effects.append((record, None))
+
+    async def newest(self) -> int:
+        """The newest revision, as of before this change."""
+        return await newest_revision(self.connection)
 
     def shapes_policy(self) -> bool:
         """Whether a verdict may depend on what changed."""
@@ -128,31 +138,51 @@ class Changes:
         signing_key: SigningKey,
         clock: Callable[[], datetime.datetime],
         identifiers: Identifiers,
+        controller: str = "",
     ) -> None:
         self._database = database
+        self._controller = controller
         self._signing_key = signing_key
         self._clock = clock
         self._identifiers = identifiers
         self._order = asyncio.Lock()
         self._followers: list[Follower] = []
+        self._watchers: list[Watcher] = []
+        self._guards: list[Guard] = []
 
     def follow(self, follower: Follower) -> None:
         """Call ``follower`` with every committed revision and the changes in it, in order."""
         self._followers.append(follower)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Call ``watcher`` with every committed change, also those that make no revision, in order."""
+        self._watchers.append(watcher)
+
+    def guard(self, guard: Guard) -> None:
+        """Ask ``guard`` before every commit; it refuses by raising :class:`Problem`."""
+        self._guards.append(guard)
 
     @asynccontextmanager
     async def begin(self, author: Author, operation: str = "") -> AsyncIterator[Change]:
         """A change that is committed on a regular exit of the block and forgotten on any other."""
         async with self._order:
             async with self._database.writing() as connection:
-                change = Change(connection, author, self._clock(), operation)
+                change = Change(connection, author, self._clock(), operation, self._controller)
                 yield change
                 await self._finish(change)
             if change.made_revision:
                 for follower in self._followers:
                     follower(change.revision, change.effects)
+            for watcher in self._watchers:
+                watcher(change.effects)
+
+    async def check(self, change: Change) -> None:
+        """Ask every guard; what a dry run does in place of committing. Raises :class:`Problem`."""
+        for guard in self._guards:
+            await guard(change)
 
     async def _finish(self, change: Change) -> None:
+        await self.check(change)
         change.revision = await newest_revision(change.connection)
         if change.shapes_policy():
             change.revision += 1
@@ -169,17 +199,22 @@ class Changes:
         summary = [describe(effect) for effect in change.effects]
         if len(summary) > SUMMARY_LIMIT:
             summary = [*summary[:SUMMARY_LIMIT], f"and {len(summary) - SUMMARY_LIMIT} more"]
+        changed = history.net(change.effects)
+        await history.keep(change.connection, change.revision, changed)
         revision = resources.Revision(
             id=str(change.revision),
             namespace="/",
             create_time=change.now,
             number=change.revision,
             author=change.author.name,
+            message=change.reason,
             changes=summary,
+            policy_digest=_digest(changed, workloads=False),
+            workload_digest=_digest(changed, workloads=True),
+            previous=previous or "",
         )
-        text = msgspec.json.encode(revision)
         signature = sign_revision_record(
-            self._signing_key, change.revision, text, bytes.fromhex(previous) if previous else b""
+            self._signing_key, change.revision, chain.signed_text(revision), bytes.fromhex(revision.previous)
         )
         signed = msgspec.structs.replace(revision, signature=signature.hex())
         await records.add(change.connection, Record(REVISION, signed))
@@ -205,6 +240,10 @@ class Changes:
             revision=change.revision if change.made_revision else 0,
         )
         return Record(ACTIVITY, activity)
+
+
+def _digest(changes: list[history.ObjectChange], *, workloads: bool) -> str:
+    return chain.digest([each.document() for each in changes if (each.kind in history.WORKLOADS) == workloads])
 
 
 async def newest_revision(connection: AsyncConnection) -> int:

@@ -12,13 +12,14 @@ from pathlib import Path
 import structlog
 
 from watchword.console import bootstrap, trust
-from watchword.console.changes import Changes, newest_revision
+from watchword.console.changes import Changes, Effect, newest_revision
 from watchword.console.flows.sqlite import SqliteFlowStore
 from watchword.console.flows.store import FlowStore
 from watchword.console.housekeeping import Housekeeping
 from watchword.console.identifiers import Identifiers
 from watchword.console.lifecycle import Mint
 from watchword.console.limits import FailureLimit
+from watchword.console.policytests import PolicyTests
 from watchword.console.presence import Presence
 from watchword.console.publisher import Publisher
 from watchword.console.roster import Roster
@@ -29,6 +30,7 @@ from watchword.console.store.records import Record
 from watchword.console.store.schema import STORED
 from watchword.console.stream.hub import Hub
 from watchword.console.stream.parts import StreamParts
+from watchword.console.stream.settings import concerned
 from watchword.console.trust import Trust
 from watchword.identity.keys import Random
 
@@ -67,7 +69,7 @@ class Console:
         self.presence = Presence(database, clock)
         self.hub = Hub()
         self.failures = FailureLimit()
-        self.changes = Changes(database, root.signing_key, clock, self.identifiers)
+        self.changes = Changes(database, root.signing_key, clock, self.identifiers, root.console_id)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self.tls.load_cert_chain(self._server_certificate()[0])
@@ -88,8 +90,18 @@ class Console:
         self.housekeeping = Housekeeping(
             database, self.changes, self.presence, flows, clock, self._certify, self._renew_tls, settings.flow_days
         )
-        for follower in (self.publisher.follow, self.presence.follow, self.hub.follow):
+        self.policy_tests = PolicyTests(self.roster, database, clock, self.identifiers)
+        followers = (self.publisher.follow, self.presence.follow, self.hub.follow, self.policy_tests.follow)
+        for follower in followers:
             self.changes.follow(follower)
+        self.changes.watch(self._unsettle)
+        self.changes.watch(self.policy_tests.watch)
+        self.changes.guard(self.policy_tests.guard)
+
+    def _unsettle(self, effects: list[Effect]) -> None:
+        everybody, some = concerned(effects)
+        if everybody or some:
+            self.hub.unsettle(None if everybody else some)
 
     def _certify(self, enforcer: Record) -> str:
         return self.trust.certify(enforcer.id, enforcer.private["public_key"], self.clock(), self.random)
@@ -112,6 +124,7 @@ class Console:
             ]
             self.publisher.load(await newest_revision(connection), stored)
         await self.presence.load()
+        await self.policy_tests.load()
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -152,6 +165,7 @@ async def fill(console: Console, on_first_start: FirstStartHandler | None) -> No
     """Do what a first start needs, once; then load everything. ``console.mint.url`` must be known."""
     credential = await bootstrap.first_start(console.database, console.changes, console.mint)
     await console.load()
+    await bootstrap.derive_again(console.database, console.changes)
     if credential is not None and on_first_start is not None:
         on_first_start(
             FirstStart(

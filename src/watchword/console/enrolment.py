@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import insert, select
 
 from watchword.console.changes import Author, Change
+from watchword.console.consequences import Surroundings
 from watchword.console.lifecycle import ENFORCER, Mint
 from watchword.console.problems import Problem, invalid
 from watchword.console.roster import encode_keys
@@ -28,11 +29,11 @@ from watchword.console.trust import Trust
 from watchword.identity.keys import KEY_LENGTH, SignatureError
 from watchword.identity.signatures import verify_enrolment
 from watchword.identity.tokens import InstallToken, TokenError, matches
-from watchword.model import registry, tagging
+from watchword.model import registry
 from watchword.model.declarations import Part
+from watchword.model.elements import NAME, TEXT, element
 from watchword.model.problems import Invalid
 from watchword.model.resources import Enforcer
-from watchword.model.validation import check
 
 TOKEN = registry.kind("token")
 
@@ -45,9 +46,9 @@ class Enrolment(Part, frozen=True, kw_only=True):
     token: Annotated[str, msgspec.Meta(max_length=4096)]
     public_key: Annotated[str, msgspec.Meta(max_length=64)]
     proof: Annotated[str, msgspec.Meta(max_length=128)]
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    fqdn: Annotated[str, msgspec.Meta(max_length=256)] = ""
-    machine_id: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    name: Annotated[str, element("write a name without control characters", max_length=200, pattern=NAME)]
+    fqdn: Annotated[str, element("leave NUL out", max_length=256, pattern=TEXT)] = ""
+    machine_id: Annotated[str, element("leave NUL out", max_length=256, pattern=TEXT)] = ""
 
 
 class Enrolled(Part, frozen=True, kw_only=True):
@@ -144,11 +145,7 @@ async def _create(change: Change, trust: Trust, mint: Mint, token: Record, publi
         machine_id=given.machine_id,
         certificate=certificate,
     )
-    try:
-        check(enforcer)
-        enforcer = tagging.normalised(ENFORCER, enforcer, where.organisation())
-    except Invalid as error:
-        raise invalid(error) from None
+    enforcer = await Surroundings(change).equipped(enforcer)
     return await change.create(Record(ENFORCER, enforcer, {"public_key": public, "datapath_keys": encode_keys(())}))
 
 

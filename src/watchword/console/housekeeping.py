@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from sqlalchemy import delete, select
 
-from watchword.console import trust
+from watchword.console import history, trust
 from watchword.console.changes import ACTIVITY, Author, Changes
 from watchword.console.flows.store import FlowStore
 from watchword.console.lifecycle import ENFORCER, UNIT
@@ -113,6 +113,7 @@ class Housekeeping:
         activities = TABLES[ACTIVITY.singular]
         newest = select(activities.c.id).order_by(activities.c.id.desc()).offset(ACTIVITY_LIMIT).limit(1)
         async with self._database.writing() as connection:
+            await history.forget(connection)
             await connection.execute(delete(answers).where(answers.c.time < now - ANSWER_MEMORY))
             limit = await connection.scalar(newest)
             if limit is not None:

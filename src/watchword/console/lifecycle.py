@@ -12,28 +12,26 @@ from typing import Any
 
 import msgspec
 
+from watchword.console import consequences, tree
 from watchword.console.changes import Change
+from watchword.console.consequences import ENFORCER as ENFORCER
+from watchword.console.consequences import UNIT as UNIT
+from watchword.console.consequences import Surroundings
 from watchword.console.identifiers import Identifiers
 from watchword.console.problems import Problem, invalid
-from watchword.console.spaces import Space, contents, parent_of, space
+from watchword.console.spaces import Space, space
 from watchword.console.store import records
 from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES, evicted_keys
 from watchword.identity.keys import Random
 from watchword.identity.tokens import Credential, InstallToken, hashed, new_secret
-from watchword.model import registry, tagging, validation
+from watchword.model import validation
 from watchword.model.problems import Invalid
 from watchword.model.registry import Kind
-from watchword.model.resources import AppCredential, Namespace, Token
+from watchword.model.resources import AppCredential, Namespace, NamespaceMappingPolicy, Token
 from watchword.policy.namespaces import ROOT
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-UNIT = registry.kind("processingunit")
-ENFORCER = registry.kind("enforcer")
-
-#: Kinds whose normalized tags depend on the namespaces above them.
-_TAGGED = tuple(registry.kind(name) for name in ("processingunit", "enforcer", "externalnetwork"))
 
 
 @dataclass
@@ -58,10 +56,10 @@ async def create(change: Change, mint: Mint, kind: Kind, where: Space, given: An
     """Create ``given`` in namespace ``where``. Raises :class:`Problem`."""
     resource = msgspec.structs.replace(given, id=mint.identifiers.new(), namespace=where.path)
     if isinstance(resource, Namespace):
-        resource, where = await _placed(change, resource, where)
-    _checked(resource, where)
+        resource, where = await tree.placed(change.connection, resource, where)
+    await _check(change, resource, where, None)
     await _name_is_free(change, kind, resource)
-    resource = tagging.normalised(kind, resource, where.organisation())
+    resource = await consequences.settled(Surroundings(change), kind, resource)
     private: dict[str, Any] = {}
     shown: dict[str, str] = {}
     if isinstance(resource, Token):
@@ -74,19 +72,32 @@ async def create(change: Change, mint: Mint, kind: Kind, where: Space, given: An
         credential = Credential(id=resource.id, secret=new_secret(mint.random))
         private, shown = {"secret_hash": hashed(credential.secret)}, {"credential": credential.encode()}
     record = await change.create(Record(kind, resource, private))
+    await consequences.follow(change, None, record.resource)
     return Created(record, msgspec.structs.replace(record.resource, **shown))
 
 
 async def update(change: Change, before: Record, resource: Any) -> Record:
     """Store ``resource`` in place of ``before``. Raises :class:`Problem`."""
+    if before.resource.locks and before.resource.protected and resource.protected:
+        raise Problem("protected", f"{before.resource.name} is protected; set protected to false first, or with it")
     where = await space(change.connection, resource.namespace or ROOT)
-    _checked(resource, where)
+    await _check(change, resource, where, before.resource)
     if resource.name != before.resource.name:
         await _name_is_free(change, before.kind, resource)
-    after = await change.update(before, tagging.normalised(before.kind, resource, where.organisation()))
-    if isinstance(resource, Namespace) and resource.organizational_metadata != before.resource.organizational_metadata:
-        await _tag_again(change, resource.name)
+    after = await change.update(before, await consequences.settled(Surroundings(change), before.kind, resource))
+    await consequences.follow(change, before.resource, after.resource)
     return after
+
+
+async def restored(change: Change, kind: Kind, resource: Any, before: Any) -> Any:
+    """``resource``, which is not in the store just now, as it may stand here (again). Raises :class:`Problem`.
+
+    ``before`` is what was there of it, if anything was.
+    """
+    where = await space(change.connection, resource.namespace or ROOT)
+    await _check(change, resource, where, before)
+    await _name_is_free(change, kind, resource)
+    return await consequences.settled(Surroundings(change), kind, resource)
 
 
 async def delete(change: Change, record: Record) -> None:
@@ -95,7 +106,7 @@ async def delete(change: Change, record: Record) -> None:
         raise Problem("protected", f"{record.resource.name} is protected; set protected to false first")
     match record.kind.singular:
         case "namespace":
-            await _is_empty(change, record.resource)
+            await tree.check_deletion(change.connection, record.resource)
         case "processingunit":
             if record.resource.operational_status == "Running":
                 raise Problem(
@@ -106,6 +117,7 @@ async def delete(change: Change, record: Record) -> None:
             await evict(change, record)
             return
     await change.delete(record)
+    await consequences.follow(change, record.resource, None)
 
 
 async def evict(change: Change, enforcer: Record) -> None:
@@ -125,11 +137,24 @@ async def forget_enforcer(change: Change, enforcer: Record) -> None:
     await change.delete(enforcer)
 
 
-def _checked(resource: Any, where: Space) -> None:
+async def _check(change: Change, resource: Any, where: Space, before: Any) -> None:
     try:
         validation.check(resource, where.tag_prefixes())
     except Invalid as error:
         raise invalid(error) from None
+    match resource:
+        case Namespace():
+            await tree.check(change.connection, resource, before)
+        case NamespaceMappingPolicy():
+            await _target_exists(change, resource)
+
+
+async def _target_exists(change: Change, policy: NamespaceMappingPolicy) -> None:
+    try:
+        await space(change.connection, policy.mapped_namespace)
+    except Problem:
+        problem = f"there is no namespace {policy.mapped_namespace!r}"
+        raise invalid(Invalid("mappedNamespace", problem, "create it first")) from None
 
 
 def _seconds(duration: str) -> int:
@@ -148,36 +173,3 @@ async def _name_is_free(change: Change, kind: Kind, resource: Any) -> None:
             f"name: {kind.singular} {resource.name!r} exists already (ID {taken[0].id}); "
             "change that one, or choose another name",
         )
-
-
-async def _placed(change: Change, namespace: Namespace, where: Space) -> tuple[Namespace, Space]:
-    """A new namespace with its whole path, and the namespace it is created in."""
-    path = namespace.name
-    if not path.startswith("/"):
-        path = f"{where.path.rstrip('/')}/{path}"
-    if path == ROOT or path.endswith("/"):
-        raise invalid(Invalid("name", f"{namespace.name!r} is no new namespace", "write a name such as prod"))
-    if not path.startswith(where.path.rstrip("/") + "/"):
-        raise invalid(Invalid("name", f"{path!r} is not below {where.path!r}", "send another X-Namespace"))
-    parent = await space(change.connection, parent_of(path))
-    return msgspec.structs.replace(namespace, name=path, namespace=parent.path), parent
-
-
-async def _is_empty(change: Change, namespace: Namespace) -> None:
-    if namespace.name == ROOT:
-        raise Problem("conflict", "the root namespace cannot be deleted")
-    held = await contents(change.connection, namespace.name)
-    if held:
-        listed = ", ".join(f"{count} {plural}" for plural, count in sorted(held.items()))
-        raise Problem("conflict", f"{namespace.name} still holds {listed}; delete them first")
-
-
-async def _tag_again(change: Change, path: str) -> None:
-    """Bring the tags of everything in and below ``path`` up to date with its namespaces."""
-    for kind in _TAGGED:
-        below = records.in_namespace(TABLES[kind.singular], path, recursive=True)
-        for record in await records.find(change.connection, kind, below):
-            where = await space(change.connection, record.resource.namespace)
-            fresh = tagging.normalised(kind, record.resource, where.organisation())
-            if fresh != record.resource:
-                await change.update(record, fresh)

@@ -26,6 +26,7 @@ TYPES: dict[str, tuple[int, str]] = {
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "This cannot be done here"),
     "conflict": (409, "The request does not fit the present state"),
+    "breaks-test": (409, "A policy test would no longer hold"),
     "changed-meanwhile": (412, "The resource has changed since it was read"),
     "too-large": (413, "The request is too large"),
     "unsupported-media-type": (415, "The request's body has the wrong type"),

@@ -66,9 +66,11 @@ async def serve(
         console.mint.url = settings.public_url(sockets[0].getsockname()[1])
         await fill(console, on_first_start)
         console.housekeeping.start()
+        console.policy_tests.start()
         try:
             await _run(console, sockets, on_ready, signals=signals)
         finally:
+            await console.policy_tests.stop()
             await console.housekeeping.stop()
     finally:
         for each in sockets:

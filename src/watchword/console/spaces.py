@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.console.problems import Problem
 from watchword.console.store import records
 from watchword.console.store.schema import STORED, TABLES
-from watchword.model import registry
+from watchword.model import registry, tenancy
 from watchword.model.resources import Namespace
 from watchword.policy.namespaces import ROOT, upwards
 
@@ -30,7 +30,7 @@ class Space:
 
     def organisation(self) -> set[str]:
         """The ``@org:`` tags in force here."""
-        return {tag for namespace in self.chain for tag in namespace.organizational_metadata}
+        return {tag for namespace in self.chain for tag in tenancy.given(namespace)}
 
     def tag_prefixes(self) -> list[str]:
         """The tag prefixes in force here; empty for no restriction."""

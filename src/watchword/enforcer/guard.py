@@ -8,6 +8,7 @@ Sessions come and go without effect on what is enforced.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import platform
 import time
@@ -37,6 +38,7 @@ from watchword.enforcer.session import (
     Refused,
     ReportsStored,
     Session,
+    Settled,
     UnitsAnswered,
 )
 from watchword.enforcer.settings import Settings
@@ -84,6 +86,7 @@ class Guard:
         self._desired: SignedDocument | None = None
         self._told_refused = 0
         self._work = asyncio.Event()
+        self._resettled = asyncio.Event()
         self._pulse: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._report_sent = 0.0
         self._status_sent = 0.0
@@ -148,7 +151,10 @@ class Guard:
     async def keep_reporting(self) -> None:
         """Tell the Console about flows."""
         while True:
-            await asyncio.sleep(max(0.1, self.welcome.report_interval))
+            self._resettled.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.1, self.welcome.report_interval)):
+                    await self._resettled.wait()  # a shorter interval does not wait for the end of a long one
             if self.link.established and self.enforcement.actual is not None and not self.removed:
                 self._report()
 
@@ -223,6 +229,8 @@ class Guard:
         match command:
             case Established(welcome):
                 self._established(welcome)
+            case Settled(welcome):
+                self._settle(welcome)
             case Adopt(signed):
                 self.held = signed.document
                 self._desired = signed
@@ -250,15 +258,19 @@ class Guard:
     def _established(self, welcome: messages.Welcome) -> None:
         _log.info("session with the Console established")
         self._was_established = True
-        if welcome != self.welcome:
-            self.welcome = welcome
-            files.replace(self.settings.data / _WELCOME_FILE, msgspec.msgpack.encode(welcome))
+        self._settle(welcome)
         self.keys.carried(time.monotonic())
         self.link.submit(messages.RegisterUnits(self.units.registrations(), complete=True))
         if self._enforced():
             self.link.submit(messages.RevisionEnforced(self._enforced()))
         self._send_report(self.reports.pending())
         self._status_sent = 0.0
+
+    def _settle(self, welcome: messages.Welcome) -> None:
+        if welcome != self.welcome:
+            self.welcome = welcome
+            files.replace(self.settings.data / _WELCOME_FILE, msgspec.msgpack.encode(welcome))
+            self._resettled.set()
 
     # --- the kernel ---------------------------------------------------------------------------
 

@@ -44,6 +44,13 @@ class Established:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """The settings have changed during the session."""
+
+    welcome: messages.Welcome
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """A new document, verified."""
 
@@ -94,7 +101,9 @@ class Evict:
     reason: str
 
 
-Command = Send | Established | Adopt | Refused | UnitsAnswered | ReportsStored | BadgeAbsent | Disconnect | Evict
+Command = (
+    Send | Established | Settled | Adopt | Refused | UnitsAnswered | ReportsStored | BadgeAbsent | Disconnect | Evict
+)
 
 
 class State(Enum):
@@ -204,6 +213,8 @@ class Session:
                 return [BadgeAbsent(badge)]
             case messages.Evicted():
                 return self._evicted(message)
+            case messages.Welcome(enforcer=enforcer) if enforcer == self._facts.enforcer:
+                return [Settled(message)]
         return self._disconnect(f"{_kind(message)} in the middle of a session")
 
     def _changed(self, message: messages.Delta) -> list[Command]:

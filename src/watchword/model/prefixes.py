@@ -1,4 +1,4 @@
-"""Entries of external networks: ``CIDR`` and ``!CIDR``, in canonical form.
+"""Addresses in external networks: ``CIDR`` and ``!CIDR``, in canonical form.
 
 An address belongs to a network when some entry without ``!`` covers it and no entry with ``!`` does,
 in whatever order and however specific: a carve-out is final within its own network, and has no
@@ -27,11 +27,8 @@ class Entry(NamedTuple):
 
 
 def parse(entries: Sequence[str], path: str = "entries") -> tuple[Entry, ...]:
-    """``entries`` in their order. Raises :class:`Invalid`; a network must cover something."""
-    parsed = tuple(parse_entry(text, f"{path}[{index}]") for index, text in enumerate(entries))
-    if all(entry.carved for entry in parsed):
-        raise Invalid(path, "covers no address", "add at least one CIDR without !, such as 10.0.0.0/8")
-    return parsed
+    """``entries`` in their order; none for a network that has only names. Raises :class:`Invalid`."""
+    return tuple(parse_entry(text, f"{path}[{index}]") for index, text in enumerate(entries))
 
 
 def parse_entry(text: str, path: str = "entry") -> Entry:
@@ -64,6 +61,14 @@ def parse_address(text: str, path: str = "address") -> Address:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def within(inner: Prefix, outer: Prefix) -> bool:
+    """Whether ``inner`` is ``outer`` or a part of it."""
+    if inner.version != outer.version or inner.prefixlen < outer.prefixlen:
+        return False
+    shift = inner.max_prefixlen - outer.prefixlen
+    return int(inner.network_address) >> shift == int(outer.network_address) >> shift
 
 
 def covers(entries: Sequence[Entry], address: Address) -> bool:

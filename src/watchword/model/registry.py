@@ -27,13 +27,15 @@ class Field:
 
     attribute: str
     name: str  # on the wire
-    type: msgspec.inspect.Type
+    type: msgspec.inspect.Type  # without its limits
+    declared: msgspec.inspect.Type  # as it was written, for :mod:`watchword.model.limits`
     required: bool
     description: str
     read_only: bool
     creation_only: bool
     secret: bool
     indexed: bool
+    no_effect: str  # why a value of it does nothing yet; empty for fields in effect
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,14 @@ def _field(field: msgspec.inspect.Field) -> Field:
         attribute=field.name,
         name=field.encode_name,
         type=inner,
+        declared=field.type,
         required=field.required,
         description=traits.get("description", ""),
         read_only=traits.get("readOnly", False),
         creation_only=traits.get("x-creation-only", False),
         secret=traits.get("x-secret", False),
         indexed=traits.get("x-indexed", False),
+        no_effect=traits.get("x-no-effect", ""),
     )
 
 
@@ -123,6 +127,38 @@ KINDS: tuple[Kind, ...] = (
         "policy",
         propagates=True,
         shapes_policy=True,
+    ),
+    Kind(
+        resources.NamespaceMappingPolicy,
+        "namespacemappingpolicy",
+        "namespacemappingpolicies",
+        "nsmap",
+        "policy",
+    ),
+    Kind(
+        resources.EnforcerProfile,
+        "enforcerprofile",
+        "enforcerprofiles",
+        "profile",
+        "workloads",
+        propagates=True,
+    ),
+    Kind(
+        resources.EnforcerProfileMappingPolicy,
+        "enforcerprofilemappingpolicy",
+        "enforcerprofilemappingpolicies",
+        "profilemap",
+        "workloads",
+        propagates=True,
+    ),
+    Kind(resources.Intent, "intent", "intents", "int", "policy", propagates=True, shapes_policy=True),
+    Kind(resources.PolicyTest, "policytest", "policytests", "ptest", "policy"),
+    Kind(
+        resources.Draft,
+        "draft",
+        "drafts",
+        "drf",
+        "policy",
     ),
     Kind(resources.FlowReport, "flowreport", "flowreports", "flow", "telemetry", verbs=("list",), unique=()),
     Kind(resources.Revision, "revision", "revisions", "rev", "policy", verbs=("list", "get"), unique=(("number",),)),

@@ -17,8 +17,11 @@ from watchword.model.registry import Kind
 from watchword.model.resources import ProcessingUnit
 
 
-def normalised(kind: Kind, resource: Any, organisation: Iterable[str]) -> Any:
-    """``resource`` with its ``normalizedTags``; kinds without them come back as they are."""
+def normalised(kind: Kind, resource: Any, organisation: Iterable[str], controller: str = "") -> Any:
+    """``resource`` with its ``normalizedTags``; kinds without them come back as they are.
+
+    ``organisation`` are the ``@org:`` tags in force in its namespace, ``controller`` the Console's ID.
+    """
     if "normalized_tags" not in resource.__struct_fields__:
         return resource
     full = {
@@ -31,6 +34,8 @@ def normalised(kind: Kind, resource: Any, organisation: Iterable[str]) -> Any:
             namespace=resource.namespace,
             id=resource.id,
             type=getattr(resource, "type", ""),
+            images=getattr(resource, "images", ()),
+            controller=controller,
         ),
     }
     if isinstance(resource, ProcessingUnit):

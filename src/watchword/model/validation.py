@@ -1,21 +1,28 @@
-"""Whether a resource means something: checks beyond the types of its single fields.
+"""Whether a resource means something: checks beyond the types and limits of its single fields.
 
+Those are declared with the fields and held against values by :mod:`watchword.model.limits`.
 Raises :class:`watchword.model.problems.Invalid`, whose path is the field as the API names it.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from watchword.model import expressions, ports, prefixes, tags
+import msgspec
+
+from watchword.model import expressions, networks, ports, profiles, statements
+from watchword.model.declarations import wire_name
 from watchword.model.problems import Invalid
 from watchword.model.resources import (
+    EnforcerProfile,
+    EnforcerProfileMappingPolicy,
     ExternalNetwork,
-    Namespace,
+    Intent,
+    NamespaceMappingPolicy,
     NetworkRule,
     NetworkRuleSetPolicy,
+    PolicyTest,
 )
 
 #: Lists longer than this are a mistake or an attack.
@@ -38,56 +45,47 @@ def check_text(value: Any, path: str = "") -> None:
             check_text(item, f"{path}.{key}" if path else str(key))
 
 
-def check(resource: Any, allowed_prefixes: Sequence[str] = ()) -> None:
-    """Check one resource; ``allowed_prefixes`` are the tag prefixes in force in its namespace."""
-    if any(unicodedata.category(character) == "Cc" for character in resource.name):
-        raise Invalid("name", "has control characters", "leave them out")
-    if resource.name != resource.name.strip():
-        raise Invalid("name", "begins or ends with a space", "leave it out")
-    if hasattr(resource, "associated_tags"):
-        _check_user_tags(resource.associated_tags)
+def canonical(resource: Any) -> Any:
+    """``resource`` with entries and networks in the one form that each has. Raises :class:`Invalid`."""
     match resource:
-        case Namespace():
-            _check_namespace(resource)
         case ExternalNetwork():
-            _check_network(resource)
+            return msgspec.structs.replace(resource, entries=networks.canonical(resource.entries))
+        case EnforcerProfile():
+            written = {
+                name: networks.canonical(getattr(resource, name), wire_name(name)) for name in profiles.NETWORK_FIELDS
+            }
+            return msgspec.structs.replace(resource, **written)
+    return resource
+
+
+def check(resource: Any, allowed_prefixes: Sequence[str] = ()) -> None:
+    """Check one resource whose single fields are as declared; ``allowed_prefixes`` hold in its namespace."""
+    match resource:
+        case ExternalNetwork():
+            networks.parse(resource.entries)
         case NetworkRuleSetPolicy():
             _check_ruleset(resource, allowed_prefixes)
+        case NamespaceMappingPolicy():
+            expressions.parse(resource.subject, "subject")
+            _check_mapped_namespace(resource)
+        case EnforcerProfileMappingPolicy():
+            expressions.parse(resource.subject, "subject")
+            expressions.parse(resource.object, "object")
+        case EnforcerProfile():
+            profiles.check(resource)
+        case Intent():
+            statements.check_intent(resource, allowed_prefixes)
+        case PolicyTest():
+            statements.check_policy_test(resource)
 
 
-def _check_user_tags(given: Sequence[str]) -> None:
-    for index, tag in enumerate(given):
-        tags.check_user(tag, f"associatedTags[{index}]")
-    _no_repetition(given, "associatedTags")
-
-
-def _no_repetition(given: Iterable[str], path: str) -> None:
-    seen: set[str] = set()
-    for index, item in enumerate(given):
-        if item in seen:
-            raise Invalid(f"{path}[{index}]", f"{item!r} is there twice", "leave one of them out")
-        seen.add(item)
-
-
-def _check_namespace(namespace: Namespace) -> None:
-    for index, tag in enumerate(namespace.organizational_metadata):
-        path = f"organizationalMetadata[{index}]"
-        tags.check_metadata(tag, path)
-        if not tag.startswith("@org:"):
-            raise Invalid(path, f"{tag!r} does not begin with @org:", "write @org:key=value")
-    for index, prefix in enumerate(namespace.tag_prefixes):
-        if not prefix or " " in prefix.partition("=")[0]:
-            raise Invalid(f"tagPrefixes[{index}]", f"{prefix!r} begins no tag", "write app= or @org:")
-
-
-def _check_network(network: ExternalNetwork) -> None:
-    prefixes.parse(network.entries)
-    _no_repetition(network.entries, "entries")
-    if not network.associated_tags:
+def _check_mapped_namespace(mapping: NamespaceMappingPolicy) -> None:
+    above = mapping.namespace.rstrip("/") + "/"
+    if not mapping.mapped_namespace.startswith(above) or mapping.mapped_namespace == above:
         raise Invalid(
-            "associatedTags",
-            "is empty: rulesets could name this network only by generated tags",
-            f"add a tag such as externalnetwork:name={network.name}",
+            "mappedNamespace",
+            f"{mapping.mapped_namespace!r} is not below {mapping.namespace}, where this policy is",
+            f"name a namespace below it, such as {above}prod; units only move down, so that none moves in a circle",
         )
 
 

@@ -6,17 +6,20 @@ Most resources are one entry of one part of the world; an intent is two rulesets
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from watchword.model import expressions, ports
+from watchword.model import expressions, networks, ports
 from watchword.model.resources import (
     ExternalNetwork,
+    Intent,
     Namespace,
     NetworkRule,
     NetworkRuleSetPolicy,
     ProcessingUnit,
 )
-from watchword.policy import world
+from watchword.policy import intents, world
 from watchword.wire.policy import EnforcerEntry
 
 Entry = world.Namespace | world.Unit | world.Network | world.Ruleset | EnforcerEntry
@@ -45,6 +48,8 @@ def entries(resource: Any) -> tuple[Placed, ...]:
             return (Placed("networks", resource.id, _network(resource)),)
         case NetworkRuleSetPolicy():
             return (Placed("rulesets", resource.id, _ruleset(resource)),)
+        case Intent():
+            return tuple(Placed("rulesets", end.id, end) for end in intents.ends(resource))
     return ()
 
 
@@ -70,12 +75,14 @@ def _unit(unit: ProcessingUnit) -> world.Unit:
 
 
 def _network(network: ExternalNetwork) -> world.Network:
+    names = tuple(entry for entry in network.entries if networks.is_name(entry))
     return world.Network(
         id=network.id,
         name=network.name,
         namespace=network.namespace,
         propagate=network.propagate,
-        entries=tuple(network.entries),
+        entries=tuple(entry for entry in network.entries if not networks.is_name(entry)),
+        names=names,
         tags=frozenset(network.normalized_tags),
         identity_required=network.identity_required,
     )
@@ -104,3 +111,18 @@ def _rule(rule: NetworkRule) -> world.Rule:
         observed=rule.observation_enabled,
         log=not rule.logs_disabled,
     )
+
+
+def altered(world_: world.World, gone: Iterable[Placed], come: Iterable[Placed]) -> world.World:
+    """``world_`` without some entries and with others; for worlds that are asked about, not kept up to date."""
+    parts: dict[str, dict[str, Any]] = {}
+    leaving, coming = tuple(gone), tuple(come)
+    for placed in (*leaving, *coming):
+        if placed.part not in parts:
+            parts[placed.part] = dict(getattr(world_, placed.part))
+    for placed in leaving:
+        parts[placed.part].pop(placed.key, None)
+    for placed in coming:
+        parts[placed.part][placed.key] = placed.entry
+    changed: Any = parts
+    return dataclasses.replace(world_, **changed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from watchword.model.problems import Invalid
 from watchword.policy.tables import Direction
 from watchword.policy.world import Namespace
 from watchword.wire.policy import Action
@@ -30,6 +31,16 @@ def reaches(origin: str, propagate: bool, path: str) -> bool:
     if origin == path:
         return True
     return propagate and (origin == ROOT or path.startswith(origin + "/"))
+
+
+def whole_path(name: str, where: str) -> str:
+    """The path of the new namespace ``name`` (a path, or one component) in ``where``. Raises :class:`Invalid`."""
+    path = name if name.startswith("/") else f"{where.rstrip('/')}/{name}"
+    if path == ROOT or path.endswith("/"):
+        raise Invalid("name", f"{name!r} is no new namespace", "write a name such as prod")
+    if not path.startswith(where.rstrip("/") + "/"):
+        raise Invalid("name", f"{path!r} is not below {where!r}", "name its parent, or one above, as the namespace")
+    return path
 
 
 def default_action(namespaces: Mapping[str, Namespace], path: str, direction: Direction) -> tuple[Action, str]:

@@ -41,7 +41,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """An external network: entries are ``CIDR`` or ``!CIDR``; ``tags`` are what rules match."""
+    """An external network: entries are ``CIDR`` or ``!CIDR``; ``tags`` are what rules match.
+
+    ``names`` are its host names, which nothing resolves yet: they match no address. A network may have
+    nothing else.
+    """
 
     id: str
     name: str
@@ -50,6 +54,7 @@ class Network:
     entries: tuple[str, ...]
     tags: frozenset[str]
     identity_required: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

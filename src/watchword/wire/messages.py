@@ -12,7 +12,9 @@ TLS-inspecting proxy in between neither breaks the session nor can speak in its 
 
 History of :data:`PROTOCOL_VERSION` (one dated line for each change):
 
-* 1 (2026-11-23): first version.
+* 1 (2026-11-23): first version. Images and services of a unit, and a Welcome again during a session when its
+  settings change, need nothing newer: what an agent does not say it does not send, and one that does not
+  expect the second Welcome reconnects and gets it as the first.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
@@ -52,7 +54,7 @@ class Challenge(_Message, frozen=True, tag="challenge"):
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
-    """The Enforcer is who it says; how it is to behave."""
+    """The Enforcer is who it says; how it is to behave. Sent again whenever the latter changes."""
 
     enforcer: str
     namespace: str
@@ -117,7 +119,14 @@ class Hello(_Message, frozen=True, tag="hello"):
     digest: bytes = b""  # its digest, so that a fork is noticed
 
 
-class UnitRegistration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnitService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ports a unit says it listens on."""
+
+    protocol: int  # IANA number
+    ports: tuple[str, ...] = ()  # "80" or "8000:8010"
+
+
+class UnitRegistration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One processing unit found on this host. The Console decides its tags from these."""
 
     native_id: str
@@ -126,6 +135,8 @@ class UnitRegistration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()  # user tags
     metadata: tuple[str, ...] = ()  # @… tags from a trusted source on this host
     namespace: str = ""  # empty for the Enforcer's own
+    images: tuple[str, ...] = ()  # container images
+    services: tuple[UnitService, ...] = ()
 
 
 class RegisterUnits(_Message, frozen=True, tag="register-units"):

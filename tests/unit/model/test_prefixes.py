@@ -35,12 +35,6 @@ def test_refused(text: str) -> None:
     assert caught.value.path == "entries[1]"
 
 
-@pytest.mark.parametrize("entries", [[], ["!10.0.0.0/8"]])
-def test_a_network_covers_something(entries: list[str]) -> None:
-    with pytest.raises(Invalid):
-        prefixes.parse(entries)
-
-
 def test_a_carve_out_is_final_in_its_network() -> None:
     entries = prefixes.parse(["10.1.2.0/24", "!10.1.0.0/16", "10.0.0.0/8"])
     covered = {

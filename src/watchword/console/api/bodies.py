@@ -10,22 +10,19 @@ from typing import Any
 
 import msgspec
 
-from watchword.console.decoding import convert
 from watchword.console.problems import invalid
+from watchword.model import creation
+from watchword.model.decoding import Undecodable, convert
 from watchword.model.problems import Invalid
 from watchword.model.registry import Kind
 
 
 def for_creation(kind: Kind, body: dict[str, Any]) -> Any:
     """A new resource. Raises :class:`Problem`."""
-    wrong = [
-        Invalid(name, "is set by the Console", "leave it out")
-        for name in body
-        if name in kind.fields and kind.fields[name].read_only
-    ]
-    if wrong:
-        raise invalid(*wrong)
-    return convert(body, kind.type)
+    try:
+        return creation.created(kind, body)
+    except Undecodable as error:
+        raise invalid(*error.errors) from None
 
 
 def for_replacement(kind: Kind, body: dict[str, Any], present: Any) -> Any:
@@ -47,7 +44,12 @@ def _is_fixed(kind: Kind, name: str) -> bool:
 
 
 def _settled(kind: Kind, body: dict[str, Any], present: Any) -> Any:
-    resource = convert({name: value for name, value in body.items() if value is not None}, kind.type)
+    try:
+        resource = creation.canonical(
+            convert({name: value for name, value in body.items() if value is not None}, kind.type)
+        )
+    except Undecodable as error:
+        raise invalid(*error.errors) from None
     wrong = []
     for field in kind.fields.values():
         if getattr(resource, field.attribute) == getattr(present, field.attribute):

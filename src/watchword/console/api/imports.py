@@ -49,6 +49,7 @@ async def endpoint(request: Request) -> Response:
             importer = Importer(change, asked, given, prefix)
             await importer.carry_out()
             if dry_run:
+                await asked.console.changes.check(change)
                 raise _DryRun
         revision = change.revision
     except _DryRun:

@@ -27,6 +27,9 @@ def document() -> dict[str, Any]:
         [*types, *others, revisions.Enforcement, Explanation], ref_template=_REFERENCE
     )
     schemas["Problem"] = _problem_schema()
+    for kind in KINDS:
+        if "update" in kind.verbs:
+            schemas[f"{kind.type.__name__}Changes"] = _changes_schema(kind, schemas[kind.type.__name__])
     paths: dict[str, Any] = {}
     for kind in KINDS:
         paths.update(_paths(kind))
@@ -63,6 +66,22 @@ def _problem_schema() -> dict[str, Any]:
             "detail": text,
             "errors": {"type": "array", "items": error},
         },
+    }
+
+
+def _changes_schema(kind: Kind, whole: dict[str, Any]) -> dict[str, Any]:
+    """What PATCH takes: fields that may change, null for their default, the others as they were read."""
+    properties = {}
+    for name, schema in whole["properties"].items():
+        field = kind.fields[name]
+        fixed = field.read_only or field.creation_only
+        properties[name] = schema if fixed or field.required else {"anyOf": [schema, {"type": "null"}]}
+    return {
+        "title": f"{kind.type.__name__}Changes",
+        "description": "Fields to change; a list is replaced as a whole, null is the default.",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
     }
 
 
@@ -138,8 +157,7 @@ def _paths(kind: Kind) -> dict[str, Any]:
     if "update" in kind.verbs:
         uses = _uses("namespace", "key", "ifMatch")
         single["put"] = _operation(f"Replace a {kind.singular}", "200", _schema(name), uses, name)
-        single["patch"] = _operation(f"Change a {kind.singular}", "200", _schema(name), uses)
-        single["patch"]["requestBody"] = {"required": True, "content": {_JSON: {"schema": {"type": "object"}}}}
+        single["patch"] = _operation(f"Change a {kind.singular}", "200", _schema(name), uses, f"{name}Changes")
     if "delete" in kind.verbs:
         uses = _uses("namespace", "key", "ifMatch")
         single["delete"] = _operation(f"Delete a {kind.singular}", "204", None, uses)

@@ -32,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from watchword.console.store import filtering
 from watchword.console.store.columns import begins_with
 from watchword.console.store.schema import TABLES
+from watchword.model import limits
 from watchword.model.problems import Invalid
 from watchword.model.registry import Field, Kind
 
@@ -101,7 +102,26 @@ def record_of(kind: Kind, row: Row[Any]) -> Record:
         for each in kind.fields.values()
         if not each.secret and (value := values.pop(each.attribute)) is not None
     }
-    return Record(kind, msgspec.convert(shown, kind.type), values, version)
+    return Record(kind, stored(shown, kind.type), values, version)
+
+
+def stored(shown: dict[str, Any], into: Any) -> Any:
+    """A stored resource as its struct. Limits are for what clients send: one that was lowered since breaks nothing."""
+    try:
+        return msgspec.convert(shown, into)
+    except msgspec.ValidationError:
+        return _rebuilt(shown, limits.declared(into))
+
+
+def _rebuilt(value: Any, declaration: msgspec.inspect.Type) -> Any:
+    kind, _ = limits.node(declaration)
+    match kind:
+        case msgspec.inspect.StructType() if isinstance(value, dict):
+            fields = {each.encode_name: each for each in kind.fields}
+            return kind.cls(**{fields[name].name: _rebuilt(item, fields[name].type) for name, item in value.items()})
+        case msgspec.inspect.ListType() if isinstance(value, list):
+            return [_rebuilt(item, kind.item_type) for item in value]
+    return value
 
 
 async def add(connection: AsyncConnection, record: Record) -> None:

@@ -126,3 +126,22 @@ answers = Table(
     Column("body", LargeBinary, nullable=False),
     Column("time", UtcTime, nullable=False, index=True),
 )
+
+#: What each revision changed: objects of policy, units and Enforcers, before and after. Old ones are forgotten.
+revision_changes = Table(
+    "revisionchanges",
+    metadata,
+    Column("revision", BigInteger, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("workload", Boolean, nullable=False),
+    Column("operation", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("object_id", String, nullable=False),
+    Column("namespace", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("before", Document, nullable=True),
+    Column("after", Document, nullable=True),
+    Column("version", BigInteger, nullable=False),
+    Index("ix_revisionchanges_workload", "workload", "revision"),
+    Index("ix_revisionchanges_object_id", "object_id", "revision"),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from watchword.console.changes import Effect
@@ -21,6 +21,9 @@ class Ending(Protocol):
 
     async def stopping(self) -> None:
         """End it because the Console stops."""
+
+    def unsettle(self) -> None:
+        """The Enforcer's settings may have changed; must not block."""
 
 
 class Hub:
@@ -60,6 +63,13 @@ class Hub:
                 session = self._sessions.pop(before.id, None)
                 if session is not None:
                     self._begin(session.evicted())
+
+    def unsettle(self, enforcers: Iterable[str] | None = None) -> None:
+        """The settings of these Enforcers may have changed; without a list those of all."""
+        for enforcer in list(self._sessions) if enforcers is None else enforcers:
+            session = self._sessions.get(enforcer)
+            if session is not None:
+                session.unsettle()
 
     async def close(self) -> None:
         """End all sessions."""

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,16 +17,17 @@ from typing import Any
 import msgspec
 
 from watchword.console.changes import Change
+from watchword.console.consequences import Surroundings
 from watchword.console.identifiers import Identifiers
 from watchword.console.lifecycle import UNIT
 from watchword.console.problems import Problem
-from watchword.console.spaces import Space, space
+from watchword.console.spaces import Space
 from watchword.console.store import records
 from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES
-from watchword.model import tagging, tags
+from watchword.model import tags
 from watchword.model.problems import Invalid
-from watchword.model.resources import Enforcer, ProcessingUnit
+from watchword.model.resources import Enforcer, NetworkService, ProcessingUnit
 from watchword.policy.namespaces import reaches
 from watchword.wire.messages import UnitRegistration
 
@@ -33,6 +35,10 @@ from watchword.wire.messages import UnitRegistration
 UNIT_LIMIT = 10_000
 TAG_LIMIT = 256
 NAME_LIMIT = 256
+IMAGE_LIMIT = 16
+SERVICE_LIMIT = 64
+
+_PORTS = re.compile(r"[0-9]{1,5}(?::[0-9]{1,5})?")
 
 
 @dataclass
@@ -97,7 +103,7 @@ class _Work:
         self._identifiers = identifiers
         self._enforcer = enforcer
         self.known = known
-        self._spaces: dict[str, Space] = {}
+        self._surroundings = Surroundings(change)
 
     async def retire(self, native_ids: Iterable[str]) -> None:
         await _retire(self._change, self.known, native_ids)
@@ -116,19 +122,17 @@ class _Work:
     async def _space(self, path: str) -> Space:
         if not reaches(self._enforcer.namespace, True, path):
             raise _Refused(f"namespace {path} is not at or below the Enforcer's own, {self._enforcer.namespace}")
-        if path not in self._spaces:
-            try:
-                self._spaces[path] = await space(self._change.connection, path)
-            except Problem as problem:
-                raise _Refused(problem.detail) from None
-        return self._spaces[path]
+        try:
+            return await self._surroundings.space(path)
+        except Problem as problem:
+            raise _Refused(problem.detail) from None
 
     async def _create(self, registration: UnitRegistration, where: Space) -> Record:
         if len(self.known) >= UNIT_LIMIT:
             raise _Refused(f"the Enforcer has {UNIT_LIMIT} units already")
         unit = ProcessingUnit(
             id=self._identifiers.new(),
-            namespace=where.path,
+            registered_namespace=where.path,
             associated_tags=list(dict.fromkeys(registration.tags)),
             enforcer_id=self._enforcer.id,
             enforcer_name=self._enforcer.name,
@@ -136,7 +140,7 @@ class _Work:
             badge=await self._free_badge(),
             **_described(registration),
         )
-        unit = tagging.normalised(UNIT, unit, where.organisation())
+        unit = await self._surroundings.placed(unit)
         private = {"registered_tags": sorted(set(registration.tags)), "retired_time": None}
         return await self._change.create(Record(UNIT, unit, private))
 
@@ -146,12 +150,12 @@ class _Work:
         added = [tag for tag in dict.fromkeys(registration.tags) if tag not in earlier and tag not in kept]
         unit = msgspec.structs.replace(
             before.resource,
-            namespace=where.path,
+            registered_namespace=where.path,
             associated_tags=kept + added,
             operational_status="Running",
             **_described(registration),
         )
-        unit = tagging.normalised(UNIT, unit, where.organisation())
+        unit = await self._surroundings.placed(unit)
         if unit == before.resource and now == earlier:
             return before
         return await self._change.update(before, unit, registered_tags=sorted(now), retired_time=None)
@@ -169,6 +173,10 @@ def _described(registration: UnitRegistration) -> dict[str, Any]:
         "name": registration.name,
         "type": registration.type,
         "metadata": sorted(set(registration.metadata)),
+        "images": list(dict.fromkeys(registration.images)),
+        "network_services": [
+            NetworkService(protocol=service.protocol, ports=list(service.ports)) for service in registration.services
+        ],
     }
 
 
@@ -179,9 +187,22 @@ def _check(registration: UnitRegistration) -> None:
             raise _Refused(f"{field_} is empty, longer than {NAME_LIMIT} characters or has a NUL")
     if len(registration.tags) + len(registration.metadata) > TAG_LIMIT:
         raise _Refused(f"it has more than {TAG_LIMIT} tags")
+    _check_said(registration)
     for index, tag in enumerate(registration.tags):
         tags.check_user(tag, f"tags[{index}]")
     for index, tag in enumerate(registration.metadata):
         tags.check_metadata(tag, f"metadata[{index}]")
         if tag.startswith(("@org:", "@auth:")):
             raise _Refused(f"metadata[{index}]: {tag!r} is not an Enforcer's to set")
+
+
+def _check_said(registration: UnitRegistration) -> None:
+    """Images become tags, so they have to be able to; services are only shown."""
+    if len(registration.images) > IMAGE_LIMIT or len(registration.services) > SERVICE_LIMIT:
+        raise _Refused(f"it has more than {IMAGE_LIMIT} images or {SERVICE_LIMIT} services")
+    for index, image in enumerate(registration.images):
+        tags.check(f"$image={image}", f"images[{index}]")
+    for index, service in enumerate(registration.services):
+        listed = len(service.ports) <= SERVICE_LIMIT and all(_PORTS.fullmatch(port) for port in service.ports)
+        if not 0 <= service.protocol <= 255 or not listed:
+            raise _Refused(f"services[{index}] is no protocol number with ports such as 80 or 8000:8010")

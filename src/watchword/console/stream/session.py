@@ -1,6 +1,6 @@
 """One session with one Enforcer, from the challenge to its end.
 
-Two tasks share it: one takes the Enforcer's messages in order, the other sends policy. Whatever goes
+Three tasks share it: one takes the Enforcer's messages in order, one sends policy, one sends settings. Whatever goes
 wrong ends this session with a reason; it never touches another session or the process. The end of a
 session changes no policy: offline is not gone.
 """
@@ -12,7 +12,6 @@ import asyncio
 import structlog
 
 from watchword.console.logs import plain
-from watchword.console.spaces import space
 from watchword.console.store.records import Record
 from watchword.console.stream import admission
 from watchword.console.stream.channel import Channel, Disconnected
@@ -27,7 +26,8 @@ from watchword.console.stream.closing import (
 from watchword.console.stream.intake import Intake
 from watchword.console.stream.outlet import Outlet
 from watchword.console.stream.parts import StreamParts
-from watchword.wire.messages import Evicted, Hello, Welcome
+from watchword.console.stream.settings import Settler
+from watchword.wire.messages import Evicted, Hello
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,7 @@ class Session:
         self._channel = channel
         self._tasks: list[asyncio.Task[None]] = []
         self._ending: SessionEnded | None = None
+        self._settler: Settler | None = None
 
     async def run(self) -> None:
         """Serve until either side ends it."""
@@ -77,14 +78,16 @@ class Session:
         intake = Intake(parts, self._channel, record)
         await intake.begin(hello)
         outlet = Outlet(parts, self._channel, enforcer)
+        self._settler = settler = Settler(parts, self._channel, enforcer)
         parts.hub.enter(enforcer, self)
         try:
             intake.announce(hello)  # now that the end of an older session can no longer say the opposite
-            await self._channel.send(await self._welcome(record))
+            await settler.settle()
             parts.publisher.subscribe(outlet)
             self._tasks = [
                 asyncio.create_task(outlet.run(hello.revision, hello.digest)),
                 asyncio.create_task(intake.run(outlet)),
+                asyncio.create_task(settler.run()),
             ]
             await self._until_one_ends()
         finally:
@@ -92,18 +95,10 @@ class Session:
             if parts.hub.leave(enforcer, self):
                 parts.presence.disconnected(enforcer)
 
-    async def _welcome(self, record: Record) -> Welcome:
-        namespace = record.resource.namespace
-        async with self._parts.database.reading() as connection:
-            where = await space(connection, namespace)
-        return Welcome(
-            enforcer=record.id,
-            namespace=namespace,
-            report_interval=self._parts.report_interval,
-            key_lifetime=self._parts.key_lifetime,
-            # the nearest namespace that says anything decides
-            offline_max_age=float(next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)),
-        )
+    def unsettle(self) -> None:
+        """The Enforcer's settings may have changed."""
+        if self._settler is not None:
+            self._settler.wake()
 
     async def _until_one_ends(self) -> None:
         try:

@@ -32,4 +32,12 @@ class Enforcer(Tagged, frozen=True, kw_only=True):
     problems: Annotated[list[str], trait("What it complains about.", read_only=True)] = []
     rss_bytes: Annotated[int, trait("Resident memory of the agent.", read_only=True)] = 0
     counters: Annotated[dict[str, int], trait("Its datapath's named counters.", read_only=True)] = {}
+    profile_id: Annotated[
+        str, trait("The enforcer profile in force; empty for the built-in one.", read_only=True, indexed=True)
+    ] = ""
+    profile_name: Annotated[str, trait("That profile's name.", read_only=True)] = ""
+    other_profiles: Annotated[
+        list[str],
+        trait("Further profiles mapped to it, in their order, and why they are not in force.", read_only=True),
+    ] = []
     certificate: Annotated[str, trait("PEM certificate of its signing key.", read_only=True)] = ""

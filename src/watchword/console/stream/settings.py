@@ -1,0 +1,80 @@
+"""How one Enforcer is to behave: from its profile and its namespaces to the Welcome, again when they change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from watchword.console.changes import Effect
+from watchword.console.consequences import ENFORCER, PROFILE
+from watchword.console.spaces import NAMESPACE, space
+from watchword.console.store import records
+from watchword.console.stream.channel import Channel
+from watchword.console.stream.closing import EVICTED, SessionEnded
+from watchword.console.stream.parts import StreamParts
+from watchword.wire.messages import Welcome
+
+
+async def welcome(parts: StreamParts, enforcer: str) -> Welcome:
+    """The settings of an Enforcer now. Raises :class:`SessionEnded` when it is gone."""
+    async with parts.database.reading() as connection:
+        record = await records.by_id(connection, ENFORCER, enforcer)
+        if record is None:
+            raise SessionEnded(EVICTED, "this Enforcer was deleted; install it anew with a new key")
+        where = await space(connection, record.resource.namespace)
+        profile = None
+        if record.resource.profile_id:
+            profile = await records.by_id(connection, PROFILE, record.resource.profile_id)
+    own = profile.resource if profile is not None else None
+    return Welcome(
+        enforcer=enforcer,
+        namespace=record.resource.namespace,
+        report_interval=float(own.flow_report_interval) if own else parts.report_interval,
+        key_lifetime=float(own.key_lifetime) if own else parts.key_lifetime,
+        # the nearest namespace that says anything decides
+        offline_max_age=float(next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)),
+    )
+
+
+def concerned(effects: Iterable[Effect]) -> tuple[bool, set[str]]:
+    """Whose settings a change may have altered: everybody's, or those of the Enforcers named."""
+    everybody, some = False, set()
+    for before, after in effects:
+        if before is None or after is None:
+            continue
+        if before.kind is PROFILE:
+            everybody = True
+        elif before.kind is NAMESPACE:
+            everybody = everybody or before.resource.offline_max_age != after.resource.offline_max_age
+        elif before.kind is ENFORCER and before.resource.profile_id != after.resource.profile_id:
+            some.add(after.id)
+    return everybody, some
+
+
+class Settler:
+    """Sends one session's settings whenever they are other than those sent last."""
+
+    def __init__(self, parts: StreamParts, channel: Channel, enforcer: str) -> None:
+        self._parts = parts
+        self._channel = channel
+        self._enforcer = enforcer
+        self._sent: Welcome | None = None
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """They may have changed."""
+        self._woken.set()
+
+    async def settle(self) -> None:
+        """Send them if they have."""
+        self._woken.clear()
+        now = await welcome(self._parts, self._enforcer)
+        if now != self._sent:
+            await self._channel.send(now)
+            self._sent = now
+
+    async def run(self) -> None:
+        """Keep them up to date until cancelled."""
+        while True:
+            await self._woken.wait()
+            await self.settle()
