@@ -185,7 +185,7 @@ int tally(struct bpf_iter__tcp *ctx)
 		return 0;
 	flow = flow_find(&id);
 	if (!flow) {
-		if (state.adopting)
+		if (state.adopting && socket_is_ours((struct sock *)tcp))
 			adopt(&id);
 		else if (carries_data(now))
 			stray(ctx, (struct sock *)tcp, &id);
