@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pyroaring import BitMap, FrozenBitMap
@@ -117,12 +117,16 @@ class Landscape:
         if found is None:
             seen = [
                 self._blocks_of[network.id]
-                for network in self._networks.things(self._networks.matching(expression))
+                for network in self.networks(expression)
                 if network.id in self._blocks_of and selection.visible(network, namespace)
             ]
             found = self.selected(expression)
             found = self._named[namespace, expression] = FrozenBitMap.union(found, *seen) if seen else found
         return found
+
+    def networks(self, expression: Expression) -> list[Network]:
+        """The external networks that an expression matches, wherever they stand."""
+        return list(self._networks.things(self._networks.matching(expression)))
 
     def reach(self, origin: str, propagate: bool) -> FrozenBitMap:
         """The kinds in whose namespace something of ``origin`` is in force."""
@@ -206,9 +210,20 @@ class Landscape:
             found = self._ends[signature] = End(tuple(reaches), default)
         return found
 
-    def count(self, parties: Iterable[int]) -> int:
+    def count(self, kinds: FrozenBitMap) -> int:
         """How many units some kinds have."""
-        return sum(len(self.kinds[kind].units) for kind in parties)
+        return sum(kinds.intersection_cardinality(plane) << bit for bit, plane in enumerate(self._planes))
+
+    @functools.cached_property
+    def _planes(self) -> list[FrozenBitMap]:
+        """For each binary digit the kinds whose number of units has it."""
+        sizes = [len(kind.units) for kind in self.kinds]
+        digits = max(sizes, default=0).bit_length()
+        return [FrozenBitMap(number for number, size in enumerate(sizes) if size >> bit & 1) for bit in range(digits)]
+
+    def pairs(self, kinds: FrozenBitMap, peers: FrozenBitMap) -> int:
+        """How many pairs of different units there are between some kinds and some others."""
+        return self.count(kinds) * self.count(peers) - self.count(kinds & peers)
 
 
 _NOBODY = FrozenBitMap()
