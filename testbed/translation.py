@@ -1,6 +1,6 @@
 """Address translation by iptables rules of one host, for both IP versions.
 
-A rule holds for the body of a ``with``. What was translated in that time stays so until its connection ends.
+A rule holds for the body of a ``with``; do not count on a connection that outlives it.
 """
 
 from __future__ import annotations

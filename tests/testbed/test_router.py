@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from testbed import Host, Option, Router, Segment, Testbed
+from testbed.translation import dialled, masqueraded, redirected
 
 Routed = tuple[Router, Host, Host]
 
@@ -36,7 +37,11 @@ def listener(host: Host, version: int, port: int) -> socket.socket:
 def connect(host: Host, address: str, port: int) -> socket.socket:
     made = host.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     made.settimeout(5)
-    made.connect((address, port))
+    try:
+        made.connect((address, port))
+    except BaseException:
+        made.close()
+        raise
     return made
 
 
@@ -71,6 +76,25 @@ def test_a_forwarded_port_is_translated(routed: Routed, version: int) -> None:
     router.dnat(public, 80, [(inside.address(version), 8080)])
     with listener(inside, version, 8080) as server, connect(outside, public, 80):
         assert peer_of(server) == outside.address(version)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_translation_ends_with_its_block(routed: Routed, version: int) -> None:
+    """On the router, on the host that listens and on the one that calls; what was begun goes on."""
+    router, inside, outside = routed
+    public = "10.99.0.1" if version == 4 else "fd99::1"
+    here = inside.address(version)
+    with listener(inside, version, 8080) as server:
+        with dialled(router, public, 80, [(here, 8080)]), masqueraded(router, inside.links[0].near.device, version):
+            with connect(outside, public, 80):
+                assert peer_of(server) == inside.links[0].end(router).address(version)
+        with redirected(inside, version, 81, 8080), connect(outside, here, 81):
+            assert peer_of(server) == outside.address(version)
+        with dialled(outside, public, 82, [(here, 8080)], "OUTPUT"), connect(outside, public, 82):
+            assert peer_of(server) == outside.address(version)
+        for to, port in ((public, 80), (here, 81), (public, 82)):
+            with pytest.raises(OSError, match=r"unreachable|refused|timed out|No route"):
+                connect(outside, to, port)
 
 
 @pytest.mark.parametrize("version", [4, 6])
