@@ -71,6 +71,8 @@ class TakenBack(Exception):  # noqa: N818 - it is no error: it takes the transac
 async def try_out(change: Change, asked: Context, draft: Record, given: Additions) -> list[DraftChange]:
     """The draft's changes after ``given``, found by making them in ``change``, which must not be committed."""
     kept = _without(draft.resource, given.drop)
+    if not given.imports and not given.delete:
+        return kept  # what is dropped needs no trial, and what is left may be dropped next
     await demand_no_conflicts(change, kept)
     await applying.apply(change, objects(kept))
     inside = dataclasses.replace(asked, namespace=draft.resource.namespace)
@@ -155,15 +157,17 @@ def objects(changes: Iterable[DraftChange]) -> list[ObjectChange]:
     ]
 
 
-async def conflicts(connection: AsyncConnection, changes: Iterable[DraftChange]) -> dict[str, str]:
+async def conflicts(connection: AsyncConnection, changes: Sequence[DraftChange]) -> dict[str, str]:
     """What has become of objects since the draft found them, in words, by ID."""
     found = {}
+    own = {each.id for each in changes}
     for each in changes:
         live = await records.by_id(connection, registry.kind(each.kind), each.id)
         body = None if live is None else msgspec.to_builtins(live.resource)
         if _settled(body) == _settled(each.before):
-            continue
-        if body is None:
+            if await _name_taken(connection, each, own):
+                found[each.id] = "has a name that another has taken meanwhile"
+        elif body is None:
             found[each.id] = "was deleted meanwhile"
         elif each.before is None:
             found[each.id] = "was created meanwhile"
@@ -171,6 +175,16 @@ async def conflicts(connection: AsyncConnection, changes: Iterable[DraftChange])
             fields = [name for name in body if name not in _QUIET and body[name] != each.before.get(name)]
             found[each.id] = f"was changed meanwhile: {', '.join(fields)}"
     return found
+
+
+async def _name_taken(connection: AsyncConnection, change: DraftChange, own: set[str]) -> bool:
+    """Whether an object that the draft leaves alone has the name that one of its objects is to have."""
+    if change.after is None:
+        return False
+    kind = registry.kind(change.kind)
+    table = TABLES[kind.singular]
+    where = (table.c.name == change.name, table.c.namespace == change.namespace)
+    return any(record.id not in own for record in await records.find(connection, kind, *where))
 
 
 def _settled(body: dict[str, Any] | None) -> dict[str, Any] | None:
