@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from pyroaring import BitMap, FrozenBitMap
 
-from watchword.policy.landscape import Landscape, Reach
+from watchword.policy import portsets
+from watchword.policy.landscape import Landscape
 from watchword.policy.lint.classes import Class, pieces, union
 from watchword.policy.lint.findings import Finding, Witness, of_rule, witness
 from watchword.policy.portsets import PortSet
@@ -31,11 +32,26 @@ class _Naming(NamedTuple):
     locals: FrozenBitMap
 
 
-class _Acceptance(NamedTuple):
+class Acceptance(NamedTuple):
     """Who accepts one peer: from each port on (by its number) up to the next."""
 
     starts: list[int]
     accepting: list[FrozenBitMap]
+
+    def divided(self, peers: FrozenBitMap, ports: PortSet) -> tuple[FrozenBitMap, FrozenBitMap, int]:
+        """Of ``peers``: who refuses on some of ``ports``, who accepts on some, a port of the former (or -1)."""
+        refusing, accepting, shown = _NOBODY, _NOBODY, -1
+        for first, last in ports:
+            place = bisect_right(self.starts, first) - 1
+            while place < len(self.starts) and self.starts[place] <= last:
+                there = peers & self.accepting[place]
+                if len(there) < len(peers):
+                    if shown < 0:
+                        shown = max(first, self.starts[place])
+                    refusing = refusing | (peers - there)
+                accepting = accepting | there
+                place += 1
+        return refusing, accepting, shown
 
 
 class Acceptances:
@@ -59,31 +75,19 @@ class Acceptances:
             naming = _Naming(rejects, ports, union(members))
             for kind in units:
                 self._naming[kind].append(naming)
-        self._found: dict[int, _Acceptance] = {}
+        self._concerned: dict[tuple[PortSet, PortSet], bool] = {}
 
-    def refusing(self, kind: int, peers: FrozenBitMap, ports: PortSet) -> tuple[FrozenBitMap, FrozenBitMap, int]:
-        """Of ``peers``: who refuses ``kind`` on some of ``ports``, who accepts it on some, a port of the former."""
-        acceptance = self._acceptance(kind)
-        refusing, accepting, shown = _NOBODY, _NOBODY, -1
-        for first, last in ports:
-            place = bisect_right(acceptance.starts, first) - 1
-            while place < len(acceptance.starts) and acceptance.starts[place] <= last:
-                there = peers & acceptance.accepting[place]
-                if len(there) < len(peers):
-                    if shown < 0:
-                        shown = max(first, acceptance.starts[place])
-                    refusing = refusing | (peers - there)
-                accepting = accepting | there
-                place += 1
-        return refusing, accepting, shown
+    def of(self, kind: int, ports: PortSet) -> Acceptance:
+        """Who accepts a kind; what is said of other than ``ports`` means nothing."""
+        return self._accepting([each for each in self._naming.get(kind, ()) if self._concerns(each.ports, ports)])
 
-    def _acceptance(self, kind: int) -> _Acceptance:
-        found = self._found.get(kind)
-        if found is None:
-            found = self._found[kind] = self._accepting(self._naming.get(kind, []))
-        return found
+    def _concerns(self, ports: PortSet, wanted: PortSet) -> bool:
+        known = self._concerned.get((ports, wanted))
+        if known is None:
+            known = self._concerned[ports, wanted] = bool(portsets.common(ports, wanted))
+        return known
 
-    def _accepting(self, naming: list[_Naming]) -> _Acceptance:
+    def _accepting(self, naming: list[_Naming]) -> Acceptance:
         steps: defaultdict[int, list[tuple[int, bool]]] = defaultdict(list)
         for index, each in enumerate(naming):
             for first, last in each.ports:
@@ -100,7 +104,7 @@ class Acceptances:
                 known[taking] = self._settled([naming[index] for index in taking])
             starts.append(start)
             accepting.append(known[taking])
-        return _Acceptance(starts, accepting)
+        return Acceptance(starts, accepting)
 
     def _settled(self, naming: list[_Naming]) -> FrozenBitMap:
         allowing = [each.locals for each in naming if not each.rejects]
@@ -140,38 +144,43 @@ def one_sided(landscape: Landscape, classes: list[Class], tell: Callable[[Findin
 
 def _count(landscape: Landscape, each: Class, far: Acceptances, counts: dict[str, _Count]) -> None:
     boxes: defaultdict[str, list[tuple[FrozenBitMap, PortSet]]] = defaultdict(list)
-    placed: dict[str, Reach] = {}
+    placed: dict[str, PlacedRule] = {}
     for piece in pieces(each, each.reaches):
         for reach, met in zip(piece.reaches, piece.parties, strict=True):
             if reach.action == "Allow" and (alive := (met - piece.rejected) & landscape.present):
                 boxes[reach.key].append((alive, piece.ports))
-                placed[reach.key] = reach
-    for key, found in boxes.items():
-        count = counts.setdefault(key, _Count(placed[key].placed))
-        for kind in each.members:
-            _add(landscape, each, kind, far, found, count)
+                placed[reach.key] = reach.placed
+    if not boxes:
+        return
+    wanted = portsets.union(*(ports for found in boxes.values() for _, ports in found))
+    for kind in each.members:
+        acceptance = far.of(kind, wanted)
+        for key, found in boxes.items():
+            count = counts.setdefault(key, _Count(placed[key]))
+            _add(landscape, each.direction, kind, acceptance, found, count)
 
 
 def _add(
     landscape: Landscape,
-    each: Class,
+    direction: Direction,
     kind: int,
-    far: Acceptances,
+    acceptance: Acceptance,
     boxes: list[tuple[FrozenBitMap, PortSet]],
     count: _Count,
 ) -> None:
-    alone = FrozenBitMap((kind,)) if len(landscape.kinds[kind].units) == 1 else _NOBODY
+    """Count one kind's flows of one rule."""
+    units = len(landscape.kinds[kind].units)
+    alone = FrozenBitMap((kind,)) if units == 1 else _NOBODY
     refused, passing = _NOBODY, _NOBODY
     for peers, ports in boxes:
-        refusing, accepting, shown = far.refusing(kind, peers - alone, ports)
+        refusing, accepting, shown = acceptance.divided(peers - alone, ports)
         refused, passing = refused | refusing, passing | accepting
         if refusing and count.shown is None:
             point = ((shown, shown),)
-            peer = next(peer for peer in refusing if peer not in far.refusing(kind, refusing, point)[1])
-            count.shown = witness(landscape, kind, peer, point, each.direction)
-    own = FrozenBitMap((kind,))
-    count.refused += landscape.pairs(own, refused)
-    count.passing += landscape.pairs(own, passing)
+            _, accepts, _ = acceptance.divided(refusing, point)
+            count.shown = witness(landscape, kind, min(refusing - accepts), point, direction)
+    count.refused += units * (landscape.count(refused) - (kind in refused))
+    count.passing += units * (landscape.count(passing) - (kind in passing))
 
 
 def _tell(count: _Count, tell: Callable[[Finding], None]) -> None:
