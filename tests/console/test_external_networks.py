@@ -79,11 +79,13 @@ async def test_what_does_nothing_is_said(client: httpx2.AsyncClient) -> None:
 
 
 async def test_a_tag_is_needed(client: httpx2.AsyncClient) -> None:
-    for body in ({}, {"associatedTags": []}):
+    missing: tuple[dict[str, Any], ...] = ({}, {"associatedTags": []})
+    for body in missing:
         answer = await client.post("/v1/externalnetworks", json={"name": "n", "entries": ["10.0.0.0/8"], **body})
         assert problem(answer, "validation", 422)["errors"][0]["path"] == "associatedTags"
     await create(client, "externalnetworks", name="n", entries=["10.0.0.0/8"], **TAGS)
-    for change in ({"associatedTags": []}, {"associatedTags": None}):
+    changes: tuple[dict[str, Any], ...] = ({"associatedTags": []}, {"associatedTags": None})
+    for change in changes:
         answer = await client.patch("/v1/externalnetworks/n", json=change)
         assert problem(answer, "validation", 422)["errors"][0]["path"] == "associatedTags"
 

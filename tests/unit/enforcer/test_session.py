@@ -21,6 +21,7 @@ from watchword.enforcer.session import (
     ReportsStored,
     Send,
     Session,
+    Settled,
     State,
     UnitsAnswered,
 )
@@ -131,6 +132,15 @@ def test_a_second_challenge_is_not_answered() -> None:
 def test_a_welcome_for_another_enforcer_ends_the_session() -> None:
     session = Session(FACTS, None)
     session.receive(challenge())
+    (command,) = session.receive(encode(messages.Welcome("enforcer-2", "/")))
+    assert isinstance(command, Disconnect)
+
+
+def test_a_welcome_during_a_session_changes_its_settings() -> None:
+    session = established()
+    changed = messages.Welcome(ENFORCER, "/", report_interval=30.0)
+    assert session.receive(encode(changed)) == [Settled(changed)]
+    assert session.state is State.ESTABLISHED
     (command,) = session.receive(encode(messages.Welcome("enforcer-2", "/")))
     assert isinstance(command, Disconnect)
 
