@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "enforcer": "enforcer",
     "run": "run",
     "apply": "apply",
+    "export": "export",
     "allow": "allow",
     "intents": "intents",
     "draft": "drafts",
