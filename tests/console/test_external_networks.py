@@ -114,3 +114,24 @@ async def test_names_reach_no_enforcer_as_addresses(console: Running, client: ht
         entries = {network.name: network.entries for network in document.networks.values()}
         assert entries.get("mixed") == ("10.0.0.0/8",)
         assert entries.get("names", ()) == ()
+
+
+async def test_an_explanation_says_that_names_match_nothing(console: Running, client: httpx2.AsyncClient) -> None:
+    names = ["example.com", "*.example.org", "a.example.net", "b.example.net"]
+    await create(client, "externalnetworks", name="web", entries=names, **TAGS)
+    await create(client, "externalnetworks", name="unused", entries=["example.com"], associatedTags=["net=unused"])
+    await client.post("/v1/networkrulesetpolicies", json=ruleset("out", "app=web", outgoing=["net=n"]))
+    async with Peer(await enrol(console, "edge")) as peer:
+        await peer.register(unit("web", "app=web"), unit("db", "app=db"))
+
+        async def notes(source: str, destination: str) -> list[str]:
+            query = {"source": source, "destination": destination, "protocol": "tcp", "port": "5432"}
+            answer = await client.get("/v1/explanations", params=query)
+            assert answer.status_code == 200, answer.text
+            return list(answer.json()["notes"])
+
+        (note,) = await notes("web", "203.0.113.7")
+        assert note.startswith("out selects external network web, whose host names (example.com, *.example.org,")
+        assert await notes("203.0.113.7", "web") == []  # no incoming rule names it
+        assert await notes("db", "203.0.113.7") == []
+        assert await notes("web", "db") == []

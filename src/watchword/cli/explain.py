@@ -28,11 +28,17 @@ def explain(
             "--expect", help="Exit code 1 if the verdict is another one: a test of the policy.", show_default=False
         ),
     ] = None,
+    draft: Annotated[
+        str, typer.Option("--draft", metavar="NAME", help="As if this draft were published.", show_default=False)
+    ] = "",
+    revision: Annotated[
+        str, typer.Option("--revision", metavar="NUMBER", help="By the policy of this revision.", show_default=False)
+    ] = "",
     profile: ProfileName = "",
     namespace: Namespace = "",
     json: Json = False,
 ) -> None:
-    """Explain what both ends would decide about a flow now, and what would change it."""
+    """Explain what both ends would decide about a flow, and what would change it."""
     from watchword.cli import output
     from watchword.model import ports
     from watchword.model.problems import Invalid
@@ -43,6 +49,7 @@ def explain(
         raise Failure(f"{problem.path}: {problem.message}", problem.remedy, ExitCode.USAGE) from None
     protocol, _, port = flow.partition("/")
     asked = {"source": source, "destination": destination, "protocol": protocol, **({"port": port} if port else {})}
+    asked |= {name: value for name, value in {"draft": draft, "revision": revision}.items() if value}
     with connect(profile, namespace) as client:
         answer: dict[str, Any] = client.get("/v1/explanations", **asked).body
     if json:
@@ -61,6 +68,8 @@ def _show(answer: Mapping[str, Any]) -> None:
     flow = f"{_party(answer['source'])} → {_party(answer['destination'])} {answer['flow']}"
     output.say(f"{answer['action']}: {flow} (revision {answer['revision']})", style=style)
     output.say(answer["summary"])
+    for note in answer.get("notes", ()):
+        output.say(f"note: {note}")
     for direction in ("outgoing", "incoming"):
         if end := answer[direction]:
             _end(direction, end)

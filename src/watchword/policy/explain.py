@@ -16,7 +16,7 @@ from watchword.model import prefixes
 from watchword.model.ports import ANY_PROTOCOL, format_flow, format_ports
 from watchword.model.problems import Invalid
 from watchword.policy import decide as deciding
-from watchword.policy import nearly, views
+from watchword.policy import nearly, unresolved, views
 from watchword.policy.counsel import counsel, title
 from watchword.policy.decide import Decision, FlowDecision, Party, Stranger
 from watchword.policy.namespaces import ROOT
@@ -101,6 +101,7 @@ class Explanation(msgspec.Struct, frozen=True, rename="camel"):
     summary: str
     outgoing: EndExplained | None
     incoming: EndExplained | None
+    notes: tuple[str, ...] = ()  # what may look as if it decided, and does not
 
 
 def hypothetical(side: Literal["source", "destination"], namespace: str, tags: frozenset[str]) -> Unit:
@@ -161,7 +162,17 @@ def explain(
         summary=_summary(decision),
         outgoing=asked.end(decision.outgoing, server) if decision.outgoing else None,
         incoming=asked.end(decision.incoming, client) if decision.incoming else None,
+        notes=_notes(world, excerpt, decision, reader),
     )
+
+
+def _notes(world: World, excerpt: World, decision: FlowDecision, reader: str) -> tuple[str, ...]:
+    """Host names that match nothing yet, where an end has to do with an address."""
+    ends = [end for end in (decision.outgoing, decision.incoming) if end is not None]
+    if len(ends) > 1:
+        return ()
+    readable = (network for network in world.networks.values() if network.names and views.readable(network, reader))
+    return tuple(unresolved.notes(excerpt, readable, ends))
 
 
 def _side(world: World, side: str | Unit, path: str) -> Unit | str:
