@@ -208,11 +208,14 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 	return TC_ACT_UNSPEC;
 }
 
-/* Whether the segment answers the SYN that this CPU let in last. */
+/*
+ * Whether the segment answers the SYN that this CPU let in last. The local end is another here where this host
+ * translates it (REDIRECT): the SYN came in behind the translation, its answer has passed back through it.
+ */
 inline_always bool answers(const struct segment *seg, const struct announcement *syn)
 {
-	return syn->isn == seg->ack - 1 && syn->remote_port == seg->remote_port && syn->local_port == seg->local_port &&
-	       address_equal(&syn->remote, &seg->remote) && address_equal(&syn->local, &seg->local);
+	return syn->isn == seg->ack - 1 && syn->remote_port == seg->remote_port &&
+	       address_equal(&syn->remote, &seg->remote);
 }
 
 /*
@@ -226,10 +229,10 @@ inline_always void keep_announcement(const struct announcement *syn, const struc
 	if (!slot || !take(&slot->busy))
 		return;
 	if (emptied(slot, NULL)) {
-		slot->id.local = seg->local;
-		slot->id.remote = seg->remote;
-		slot->id.remote_port = seg->remote_port;
-		slot->id.local_port = seg->local_port;
+		slot->id.local = syn->local;
+		slot->id.remote = syn->remote;
+		slot->id.remote_port = syn->remote_port;
+		slot->id.local_port = syn->local_port;
 		slot->client_isn = syn->isn;
 		slot->server_isn = seg->seq;
 		slot->server_nonce = nonce;
