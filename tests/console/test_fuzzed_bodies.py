@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from tests.console.rig import Running, running
-from tests.console.test_field_limits import BODIES, WRITABLE
+from tests.console.test_field_limits import BODIES, WRITABLE, written
 from watchword.model import limits
 from watchword.model.registry import Kind
 
@@ -175,14 +175,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
         yield client
 
 
-def state(client: httpx2.Client, kind: Kind) -> tuple[str, str, str]:
+def state(client: httpx2.Client, kind: Kind) -> tuple[str, list[Any], str]:
     """What a refused request may not change: the newest revision, the kind's resources, the activities."""
     revision = client.get("/v1/health").json()["revision"]
     query = {"recursive": "true", "limit": "1000"}
     listed = client.get(f"/v1/{kind.plural}", params=query)
     assert listed.status_code == 200
     done = client.get("/v1/activities", params={"recursive": "true", "limit": "1"}).headers["X-Count-Total"]
-    return revision, listed.text, done
+    return revision, [written(kind, resource) for resource in listed.json()], done
 
 
 def judge(answer: httpx2.Response, body: Any) -> bool:
@@ -216,7 +216,7 @@ def test_creating(site: httpx2.Client, kind: Kind, data: st.DataObject) -> None:
         found = site.get(f"/v1/{kind.plural}/{made['ID']}")
         assert found.status_code == 200
         secrets = [field.name for field in kind.fields.values() if field.secret]
-        assert {**found.json(), **{name: made[name] for name in secrets}} == made
+        assert written(kind, {**found.json(), **{name: made[name] for name in secrets}}) == written(kind, made)
         assert site.get("/v1/namespaces").status_code == 200
         again = site.put(f"/v1/{kind.plural}/{made['ID']}", json=found.json()) if "update" in kind.verbs else None
         assert again is None or again.status_code in (200, 423), (again.text, body)
@@ -244,7 +244,7 @@ def test_changing(site: httpx2.Client, kind: Kind, data: st.DataObject) -> None:
         after = answer.json()
         found = site.get(url)
         secrets = {field.name: "" for field in kind.fields.values() if field.secret}
-        assert found.json() == {**after, **secrets}
+        assert written(kind, found.json()) == written(kind, {**after, **secrets})
         if after.get("protected"):
             assert site.patch(url, json={"protected": False}).status_code == 200
         assert site.delete(url).status_code == 204
