@@ -85,9 +85,12 @@ def test_a_translation_ends_with_its_block(routed: Routed, version: int) -> None
     public = "10.99.0.1" if version == 4 else "fd99::1"
     here = inside.address(version)
     with listener(inside, version, 8080) as server:
-        with dialled(router, public, 80, [(here, 8080)]), masqueraded(router, inside.links[0].near.device, version):
-            with connect(outside, public, 80):
-                assert peer_of(server) == inside.links[0].end(router).address(version)
+        with (
+            dialled(router, public, 80, [(here, 8080)]),
+            masqueraded(router, inside.links[0].near.device, version),
+            connect(outside, public, 80),
+        ):
+            assert peer_of(server) == inside.links[0].end(router).address(version)
         with redirected(inside, version, 81, 8080), connect(outside, here, 81):
             assert peer_of(server) == outside.address(version)
         with dialled(outside, public, 82, [(here, 8080)], "OUTPUT"), connect(outside, public, 82):
