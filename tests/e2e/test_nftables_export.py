@@ -1,4 +1,4 @@
-"""An exported nftables ruleset, loaded into a simulated host, lets through what the policy lets through: real packets."""
+"""An exported nftables ruleset in a simulated host lets through what the policy lets through: real packets."""
 
 from __future__ import annotations
 

@@ -201,7 +201,8 @@ def _labels(metadata: dict[str, Any], place: str) -> dict[str, str]:
 
 def _policy(value: dict[str, Any], namespace: str, name: str, place: str) -> Policy:
     try:
-        specification = msgspec.convert(value.get("spec") or {}, Specification)
+        given = value.get("spec")
+        specification = msgspec.convert({} if given is None else given, Specification)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
         path = "spec" + where.removesuffix("`")
