@@ -19,6 +19,7 @@ FUNCTION_LIMIT = 80
 LONG_FILES = {
     Path("LICENSE"): "the licence as published",
     Path("bpf/LICENSE.GPL-2.0"): "the licence as published",
+    Path("docs/cli.md"): "generated",
     Path("requirements.lock"): "generated",
 }
 
