@@ -18,7 +18,7 @@ from watchword.policy.tables import NO_CLASS, SOMEWHERE, Tables
 from watchword.policy.versions import EMPTY, alterations
 from watchword.policy.world import World
 from watchword.wire import messages
-from watchword.wire.policy import PolicyDocument, UnitEntry, digest, patched
+from watchword.wire.policy import PolicyDocument, UnitEntry, digest, patch
 
 
 class Console:
@@ -58,26 +58,40 @@ class Enforcer:
         self._meanings = Meanings()
         self.document: PolicyDocument | None = None
         self.tables = Tables(revision=0)
+        self._touched: dict[str, set[str | int]] | None = None  # since the last compilation
 
-    def take(self, frame: bytes) -> None:
-        """Apply one frame, checking the digest as an Enforcer does, and compile."""
+    def take(self, frame: bytes, busy: bool = False) -> None:
+        """Apply one frame, checking the digest as an Enforcer does, and compile unless ``busy``."""
         message = messages.decode_to_enforcer(frame)
         if isinstance(message, messages.Snapshot):
-            document = message.document
+            document, touched = message.document, None
         else:
             assert isinstance(message, messages.Delta)
             assert self.document is not None
-            document = patched(self.document, message.delta)
+            document, touched = patch(self.document, message.delta)
         assert digest(document) == message.signature
-        self.document, self.tables = document, self._compiler.compile(document)
+        self.document = document
+        if self._touched is not None and touched is not None:
+            for table, keys in touched.items():
+                self._touched.setdefault(table, set()).update(keys)
+        else:
+            self._touched = None
+        if not busy:
+            self._compile(document)
+
+    def _compile(self, document: PolicyDocument) -> None:
+        if self._touched is None:
+            self.tables = self._compiler.compile(document)
+        else:
+            self.tables = self._compiler.follow(document, self._touched)
+        self._touched = {}
         self._meanings.learn(document, self.tables)
 
     def restart(self) -> None:
         """The agent is started anew: it compiles the document it has from disk."""
-        self._compiler, self._meanings = Compiler(), Meanings()
+        self._compiler, self._meanings, self._touched = Compiler(), Meanings(), None
         if self.document is not None:
-            self.tables = self._compiler.compile(self.document)
-            self._meanings.learn(self.document, self.tables)
+            self._compile(self.document)
 
     def check(self, world: World, enforcer: str, flows: Flows, addresses: Iterable[str], asked: Iterable[int]) -> None:
         """Nothing that was kept from step to step shows."""

@@ -40,6 +40,7 @@ class Operations(RuleBasedStateMachine):
         self.enforcers = {enforcer: Enforcer() for enforcer in ENFORCERS}
         self.asked: dict[str, set[int]] = {enforcer: set() for enforcer in ENFORCERS}
         self.offline: set[str] = set()
+        self.busy: set[str] = set()
         self.flows = FLOWS[::4]
         self.world = World(0, {}, {}, {}, {}, {})
 
@@ -153,6 +154,14 @@ class Operations(RuleBasedStateMachine):
         self.become()
 
     @rule(enforcer=st.sampled_from(ENFORCERS))
+    def put_off_compiling(self, enforcer: str) -> None:
+        self.busy.add(enforcer)
+
+    @rule()
+    def compile_what_was_put_off(self) -> None:
+        self.busy.clear()
+
+    @rule(enforcer=st.sampled_from(ENFORCERS))
     def lose_the_session(self, enforcer: str) -> None:
         self.offline.add(enforcer)
 
@@ -172,7 +181,8 @@ class Operations(RuleBasedStateMachine):
     def everybody_decides_as_anew(self) -> None:
         for key, enforcer in self.enforcers.items():
             if key in self.world.enforcers and key not in self.offline:
-                enforcer.take(self.console.frame(self.world, key, self.asked[key]))
+                enforcer.take(self.console.frame(self.world, key, self.asked[key]), busy=key in self.busy)
+            if key in self.world.enforcers and key not in self.offline | self.busy:
                 enforcer.check(self.world, key, self.flows, ADDRESSES[::2], self.asked[key])
 
 

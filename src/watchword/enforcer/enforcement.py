@@ -23,7 +23,7 @@ from watchword.enforcer.pairing import Pairing
 from watchword.enforcer.store import SignedDocument
 from watchword.enforcer.units import Units
 from watchword.identity.keys import DatapathPrivateKey
-from watchword.policy.compile import Compiler
+from watchword.policy.compile import Compiler, Touched
 from watchword.policy.tables import Tables
 from watchword.wire.policy import PolicyDocument
 
@@ -51,14 +51,24 @@ class Enforcement:
         self._units = units
         self._compiler = Compiler()
         self._wanted: SignedDocument | None = None
+        self._touched: Touched | None = None  # keys of entries that may not be those compiled last
         self._expired = False
         self._own: tuple[DatapathPrivateKey, ...] = ()
         self._keys: tuple[tuple[int, ...], tuple[PeerKeys, ...]] | None = None
         self._places: frozenset[object] | None = None
 
-    def want(self, signed: SignedDocument) -> None:
-        """Enforce a verified document from the next pass on."""
+    def want(self, signed: SignedDocument, touched: Touched | None = None) -> None:
+        """Enforce a verified document from the next pass on.
+
+        ``touched`` are the keys of entries that may not be those of the document wanted before; None when
+        nobody knows.
+        """
         self._wanted = signed
+        if self._touched is None or touched is None:
+            self._touched = None
+        else:
+            before = self._touched
+            self._touched = {table: {*before.get(table, ()), *touched.get(table, ())} for table in {*before, *touched}}
 
     def expire(self, expired: bool) -> bool:
         """Let the rules lapse (or hold again) because the revision is too old; True when that is a change."""
@@ -109,12 +119,22 @@ class Enforcement:
         if actual is not None and actual.signed is wanted and actual.expired == self._expired:
             return actual
         document = wanted.document
+        touched, self._touched = self._touched, None
         try:
-            tables = self._compiler.compile(_lapsed(document) if self._expired else document)
+            if self._expired:
+                tables = self._compiler.compile(_lapsed(document))
+            else:
+                tables = self._compiled(document, touched)
+                self._touched = {}
         except (ValueError, LookupError, TypeError) as error:
             self._wanted = actual.signed if actual else None
             raise RevisionError(f"revision {document.revision} cannot be compiled: {error!r}") from error
         return Enforced(wanted, tables, self._expired)
+
+    def _compiled(self, document: PolicyDocument, touched: Touched | None) -> Tables:
+        if touched is None:
+            return self._compiler.compile(document)
+        return self._compiler.follow(document, touched)
 
     def _place(self) -> None:
         """A cgroup may vanish at any moment; then the others are placed when its unit has been forgotten."""

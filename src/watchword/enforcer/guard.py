@@ -231,10 +231,10 @@ class Guard:
                 self._established(welcome)
             case Settled(welcome):
                 self._settle(welcome)
-            case Adopt(signed):
+            case Adopt(signed, touched):
                 self.held = signed.document
                 self._desired = signed
-                self.enforcement.want(signed)
+                self.enforcement.want(signed, touched)
                 self.wake()
             case Refused(revision, reason):
                 self.problems["revision"] = f"revision {revision} was refused: {reason}"

@@ -12,8 +12,8 @@ Enforcer and it is newer than the one held; (3) whatever is refused leaves the h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
@@ -26,7 +26,7 @@ from watchword.identity.keys import SignatureError, SigningKey
 from watchword.identity.signatures import sign_hello
 from watchword.wire import messages
 from watchword.wire.messages import PROTOCOL_VERSION, ToConsole
-from watchword.wire.policy import DatapathKey, PolicyDocument, digest, patched
+from watchword.wire.policy import DatapathKey, PolicyDocument, digest, patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,10 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """A new document, verified."""
+    """A new document, verified; which entries may not be those of the one adopted before, None for unknown."""
 
     signed: SignedDocument
+    touched: Mapping[str, Set[str | int]] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +224,12 @@ class Session:
             held = self._held.revision if self._held else "none"
             return self._disconnect(f"a delta from revision {delta.base} does not fit the revision held ({held})")
         try:
-            document = patched(self._held, delta)
+            document, touched = patch(self._held, delta)
         except ValueError as error:
             return self._refuse(delta.revision, str(error))
-        return self._offered(SignedDocument(document, message.signature))
+        return self._offered(SignedDocument(document, message.signature), touched)
 
-    def _offered(self, signed: SignedDocument) -> list[Command]:
+    def _offered(self, signed: SignedDocument, touched: Mapping[str, Set[str | int]] | None = None) -> list[Command]:
         revision = signed.document.revision
         try:
             store.verify(self._facts.console_public, self._facts.enforcer, signed)
@@ -236,7 +237,7 @@ class Session:
         except RevisionError as error:
             return self._refuse(revision, str(error))
         self._held = signed.document
-        return [Adopt(signed)]
+        return [Adopt(signed, touched)]
 
     def _check_succession(self, offered: PolicyDocument) -> None:
         """An old revision, rightly signed in its time, must not come back."""

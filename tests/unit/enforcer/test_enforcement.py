@@ -90,6 +90,28 @@ def test_of_several_documents_only_the_last_is_applied(bench: Bench) -> None:
     assert bench.decide() == "Reject"
 
 
+def test_deltas_are_followed_whatever_came_between(bench: Bench) -> None:
+    """What is told of each delta is about the document wanted before it, compiled or not, lapsed or broken."""
+    allow, reject = with_peer(1), with_peer(2, action="Reject")
+    rules = {"rules": set(reject.rules)}
+    bench.enforce(allow)
+    bench.enforcement.want(SIDE.sign(reject), rules)
+    bench.enforcement.want(SIDE.sign(with_peer(3, action="Reject")), {"peers": set(), "units": set()})
+    assert bench.enforcement.reconcile()
+    assert bench.decide() == "Reject", "the first of two deltas counts too"
+    assert bench.enforcement.expire(True)
+    bench.enforcement.reconcile()
+    bench.enforcement.expire(False)
+    bench.enforcement.want(SIDE.sign(with_peer(4)), rules)
+    assert bench.enforcement.reconcile()
+    assert bench.decide() == "Allow", "units have their rules again, which no delta mentions"
+    with pytest.raises(RevisionError):
+        bench.enforce(broken(5))
+    bench.enforcement.want(SIDE.sign(with_peer(6, action="Reject")), rules)
+    assert bench.enforcement.reconcile()
+    assert bench.decide() == "Reject"
+
+
 def test_keys_are_those_that_the_peer_derives(bench: Bench) -> None:
     bench.enforce(with_peer(1))
     derived = bench.kernel.keys["enforcer-2"]
