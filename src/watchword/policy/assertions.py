@@ -26,7 +26,6 @@ from watchword.model.resources import AssertionResult, PolicyAssertion, PolicyTe
 from watchword.policy import portpieces, selection
 from watchword.policy.decide import Decision, Party, Stranger, decide
 from watchword.policy.namespaces import reaches
-from watchword.policy.portpieces import Piece
 from watchword.policy.sides import Side, Situation, locals_
 from watchword.policy.strangers import strangers
 from watchword.policy.world import Network, Unit
@@ -170,7 +169,7 @@ class _Evaluation:
         self._in = Side(situation, "in", locals_(situation, self._to.units, "in"))
         sides = (self._out, self._in)
         self._pieces = portpieces.cut(assertion.ports, [piece for side in sides for piece in side.ports()])
-        self._whole = portpieces.whole(self._pieces)
+        self._whole = self._pieces.whole
 
     def _parties(
         self, scope: AbstractBitMap, networks: Sequence[Network], expression: Expression, blocks: tuple[str, ...]
@@ -283,7 +282,7 @@ class _Evaluation:
         return self._witness(thing(source), thing(destination), bits)
 
     def _witness(self, source: Party, destination: Party, bits: int) -> Witness:
-        piece: Piece = self._pieces[portpieces.lowest(bits)]
+        piece = self._pieces.lowest(bits)
         return Witness(source, destination, piece.protocol, piece.first)
 
     def _decisions(self, witness: Witness) -> Iterator[Decision]:

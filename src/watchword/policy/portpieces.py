@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -21,7 +22,7 @@ class Piece(NamedTuple):
     last: int
 
 
-def cut(wanted: Iterable[PortRange], by: Iterable[PortRange]) -> tuple[Piece, ...]:
+def cut(wanted: Iterable[PortRange], by: Iterable[PortRange]) -> Pieces:
     """``wanted`` in pieces, each of which every range of ``by`` takes whole or leaves whole.
 
     Where every protocol is wanted, all those that ``by`` does not name are one piece: that of the
@@ -41,10 +42,12 @@ def cut(wanted: Iterable[PortRange], by: Iterable[PortRange]) -> tuple[Piece, ..
     for protocol, spans in sorted(ranges.items()):
         starts = {first for first, _ in spans} | {last + 1 for _, last in spans} | edges.get(protocol, set())
         bounds = sorted(starts | {0, _LAST + 1})
-        for first, after in pairwise(bounds):
-            if any(low <= first <= high for low, high in spans):
-                found.append(Piece(protocol, first, after - 1))
-    return tuple(found)
+        found += [
+            Piece(protocol, first, after - 1)
+            for first, after in pairwise(bounds)
+            if any(low <= first <= high for low, high in spans)
+        ]
+    return Pieces(found)
 
 
 def _edges(ranges: Iterable[PortRange]) -> dict[int, set[int]]:
@@ -55,20 +58,38 @@ def _edges(ranges: Iterable[PortRange]) -> dict[int, set[int]]:
     return dict(edges)
 
 
-def taken(pieces: Sequence[Piece], ranges: Sequence[PortRange]) -> int:
-    """The pieces that ``ranges`` take: bit *n* for the *n*-th."""
-    bits = 0
-    for number, piece in enumerate(pieces):
-        if any(each.covers(piece.protocol, piece.first) for each in ranges):
-            bits |= 1 << number
-    return bits
+class Pieces:
+    """Pieces in their order, and sets of them as bits: bit *n* for the *n*-th."""
 
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = tuple(sorted(pieces))
+        self._firsts: defaultdict[int, list[int]] = defaultdict(list)
+        self._offsets: dict[int, int] = {}
+        for number, piece in enumerate(self._pieces):
+            self._offsets.setdefault(piece.protocol, number)
+            self._firsts[piece.protocol].append(piece.first)
+        self._taken: dict[tuple[PortRange, ...], int] = {}
+        self.whole = (1 << len(self._pieces)) - 1
 
-def whole(pieces: Sequence[Piece]) -> int:
-    """All pieces."""
-    return (1 << len(pieces)) - 1
+    def taken(self, ranges: tuple[PortRange, ...]) -> int:
+        """The pieces that ``ranges``, by which they were cut, take."""
+        bits = self._taken.get(ranges)
+        if bits is None:
+            bits = 0
+            for each in ranges:
+                protocols = self._offsets if each.protocol == ANY_PROTOCOL else (each.protocol,)
+                for protocol in protocols:
+                    bits |= self._range(protocol, each.first, each.last)
+            self._taken[ranges] = bits
+        return bits
 
+    def _range(self, protocol: int, first: int, last: int) -> int:
+        if protocol not in self._offsets:
+            return 0
+        firsts = self._firsts[protocol]
+        start, end = bisect_left(firsts, first), bisect_right(firsts, last)
+        return ((1 << (end - start)) - 1) << (self._offsets[protocol] + start)
 
-def lowest(bits: int) -> int:
-    """The number of the first piece in a set that is not empty."""
-    return (bits & -bits).bit_length() - 1
+    def lowest(self, bits: int) -> Piece:
+        """The first piece of a set that is not empty."""
+        return self._pieces[(bits & -bits).bit_length() - 1]

@@ -8,6 +8,8 @@ of distinct policies, not that of units.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +17,11 @@ from typing import NamedTuple
 
 from pyroaring import AbstractBitMap, BitMap
 
-from watchword.policy import portpieces, selection
+from watchword.model.expressions import Expression
+from watchword.policy import selection
 from watchword.policy.decide import Stranger
 from watchword.policy.namespaces import default_action
-from watchword.policy.portpieces import Piece
+from watchword.policy.portpieces import Pieces
 from watchword.policy.selection import PlacedRule
 from watchword.policy.selectors import SelectorIndex
 from watchword.policy.tables import Direction
@@ -102,21 +105,23 @@ class Side:
         self._situation = situation
         self._direction = direction
         self._parts = parts
+        self._allowed: dict[tuple[Action, frozenset[str]], int] = {}
+        self._named: dict[tuple[Expression, str], frozenset[str]] = {}
 
     def ports(self) -> Iterator[PortRange]:
         """Every range that some rule here names."""
         return (piece for part in self._parts for placed in part.rules for piece in placed.rule.ports)
 
-    def meetings(self, peers: AbstractBitMap, pieces: Sequence[Piece]) -> Iterator[Meeting]:
+    def meetings(self, peers: AbstractBitMap, pieces: Pieces) -> Iterator[Meeting]:
         """All units with all of ``peers``, in parts that are allowed the same."""
         for part in self._parts:
             blocks: list[tuple[AbstractBitMap, list[PlacedRule]]] = [(peers, [])]
             for placed in part.rules:
-                if not placed.rule.observed and portpieces.taken(pieces, placed.rule.ports):
+                if not placed.rule.observed and pieces.taken(placed.rule.ports):
                     blocks = list(self._split(blocks, placed))
             for block, rules in blocks:
                 if block:
-                    yield Meeting(part.units, block, allowed(rules, part.default, pieces))
+                    yield Meeting(part.units, block, self._settled(rules, part.default, pieces))
 
     def _split(
         self, blocks: Iterable[tuple[AbstractBitMap, list[PlacedRule]]], placed: PlacedRule
@@ -132,31 +137,56 @@ class Side:
             else:
                 yield block, rules
 
-    def with_stranger(self, stranger: Stranger, pieces: Sequence[Piece]) -> Iterator[tuple[AbstractBitMap, int]]:
+    def with_stranger(self, stranger: Stranger, pieces: Pieces) -> Iterator[tuple[AbstractBitMap, int]]:
         """All units with one peer without identity, and what they are allowed."""
-        for part in self._parts:
-            rules = [
-                placed
-                for placed in part.rules
-                if any(selection.object_matches(placed, network) for network in stranger.networks)
-            ]
+        ids = frozenset(network.id for network in stranger.networks)
+        for part in self._speaking:
+            rules = [placed for placed in part.rules if not ids.isdisjoint(self._networks_of(placed))] if ids else []
             rules += [
                 selection.identity_rule(network, self._direction)
                 for network in stranger.networks
                 if network.id in part.demanding
             ]
-            yield part.units, allowed(rules, part.default, pieces)
+            yield part.units, self._settled(rules, part.default, pieces)
+
+    @functools.cached_property
+    def _speaking(self) -> list[Local]:
+        """The parts, with those whose rules name no network at all put together by their default."""
+        speaking = []
+        silent: defaultdict[Action, BitMap] = defaultdict(BitMap)
+        for part in self._parts:
+            if part.demanding or any(map(self._networks_of, part.rules)):
+                speaking.append(part)
+            else:
+                silent[part.default] |= part.units
+        return [*(Local(units, (), default, frozenset()) for default, units in silent.items()), *speaking]
+
+    def _networks_of(self, placed: PlacedRule) -> frozenset[str]:
+        """The networks that a rule names; rules of one object and namespace name the same."""
+        key = (placed.rule.object, placed.ruleset.namespace)
+        named = self._named.get(key)
+        if named is None:
+            networks = self._situation.world.networks.values()
+            found = (network.id for network in networks if selection.object_matches(placed, network))
+            named = self._named[key] = frozenset(found)
+        return named
+
+    def _settled(self, rules: Sequence[PlacedRule], default: Action, pieces: Pieces) -> int:
+        key = (default, frozenset(placed.key for placed in rules))
+        bits = self._allowed.get(key)
+        if bits is None:
+            bits = self._allowed[key] = allowed(rules, default, pieces)
+        return bits
 
 
-def allowed(rules: Sequence[PlacedRule], default: Action, pieces: Sequence[Piece]) -> int:
+def allowed(rules: Sequence[PlacedRule], default: Action, pieces: Pieces) -> int:
     """The pieces that rules, all of which name the peer, allow."""
-    bits = 0
-    for number, piece in enumerate(pieces):
-        taking = (
-            (placed.key, placed.rule)
-            for placed in rules
-            if any(each.covers(piece.protocol, piece.first) for each in placed.rule.ports)
-        )
-        if settle(taking, default).action == "Allow":
-            bits |= 1 << number
-    return bits
+    blocks: list[tuple[int, list[PlacedRule]]] = [(pieces.whole, [])]
+    for placed in rules:
+        taken = pieces.taken(placed.rule.ports)
+        divided = [(bits & taken, [*taking, placed]) for bits, taking in blocks]
+        blocks = [block for block in (*divided, *((bits & ~taken, taking) for bits, taking in blocks)) if block[0]]
+    allowing = (
+        bits for bits, taking in blocks if settle(((each.key, each.rule) for each in taking), default).action == "Allow"
+    )
+    return functools.reduce(operator.or_, allowing, 0)
