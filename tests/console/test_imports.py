@@ -255,3 +255,19 @@ async def test_a_viewer_imports_nothing(console: Running, client: httpx2.AsyncCl
         for dry_run in (True, False):
             assert (await send(viewer, {"data": {"externalnetworks": [NETWORK]}}, dry_run)).status_code == 403
         assert (await viewer.get("/v1/exports")).status_code == 200
+
+
+async def test_many_at_once(client: httpx2.AsyncClient) -> None:
+    """So many that what is there is read at once: the same outcome as one by one."""
+    many = [{**NETWORK, "name": f"n{number}", "entries": [f"10.0.{number}.0/24"]} for number in range(120)]
+    await client.post("/v1/externalnetworks", json={**many[7], "description": "mine"})
+    first = await done(client, {"label": "a", "data": {"externalnetworks": many}})
+    assert (len(first["created"]), names(first["updated"])) == (119, {"/ n7"})
+    again = await done(client, {"label": "a", "data": {"externalnetworks": many}})
+    assert (len(again["unchanged"]), again["created"], again["updated"], again["deleted"]) == (120, [], [], [])
+    other = await send(client, {"label": "b", "data": {"externalnetworks": many[:60]}})
+    assert other.status_code == 409
+    fewer = await done(
+        client, {"label": "a", "data": {"externalnetworks": [{**many[0], "description": "x"}, *many[1:60]]}}
+    )
+    assert (names(fewer["updated"]), len(fewer["deleted"])) == ({"/ n0"}, 60)

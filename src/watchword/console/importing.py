@@ -32,6 +32,9 @@ from watchword.model.problems import Invalid
 from watchword.model.registry import Kind
 from watchword.policy.namespaces import ROOT, reaches
 
+#: From so many resources of a kind on, what is there is read at once and not one by one.
+_MANY = 50
+
 #: What can be imported, in an order in which each finds what it needs.
 KINDS = exchanged()
 
@@ -122,6 +125,7 @@ class Importer:
         self._touched: set[str] = set()
         self._spaces: dict[str, Space] = {}
         self._seen: dict[tuple[str, str, str], _Entry] = {}
+        self._present_now: dict[tuple[str, str], Record] | None = None  # of the kind that is being imported
 
     async def carry_out(self) -> None:
         """Create, update and delete. Raises :class:`Problem` naming the resource."""
@@ -129,6 +133,7 @@ class Importer:
             entries = list(self._entries(kind))
             if kind.singular == "namespace":  # parents before children
                 entries.sort(key=lambda entry: self._path(entry.body))
+            self._present_now = await self._read(kind) if len(entries) >= _MANY else None
             for entry in entries:
                 try:
                     await self._import(entry)
@@ -229,10 +234,20 @@ class Importer:
             )
         )
 
+    async def _read(self, kind: Kind) -> dict[tuple[str, str], Record] | None:
+        """What there is of a kind, by namespace and name; not of namespaces, which change each other."""
+        if kind.singular == "namespace":
+            return None
+        scope = records.in_namespace(TABLES[kind.singular], self._asked.namespace, recursive=True)
+        found = await records.find(self._change.connection, kind, scope)
+        return {(record.resource.namespace, record.resource.name): record for record in found}
+
     async def _present(self, kind: Kind, namespace: str, body: dict[str, Any]) -> Record | None:
         name = body.get("name")
         if not isinstance(name, str):
             return None  # creation will say that the name is missing
+        if self._present_now is not None:
+            return self._present_now.get((namespace, name))
         table = TABLES[kind.singular]
         where = [table.c.name == name, table.c.namespace == namespace]
         if kind.singular == "namespace":
