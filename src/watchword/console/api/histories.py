@@ -56,7 +56,7 @@ class RevisionShown(Part, frozen=True, kw_only=True):
     changes: list[ChangeShown]
 
 
-class Difference(Part, frozen=True, kw_only=True):
+class HistoryDifference(Part, frozen=True, kw_only=True):
     """What is different in ``to`` from what was in ``from``, object by object."""
 
     from_: int
@@ -175,7 +175,7 @@ async def difference(request: Request) -> Response:
     changes = history.summed(each for _, each in found)
     if last < first:
         changes = [history.reversed_(each) for each in changes]
-    answer = Difference(
+    answer = HistoryDifference(
         from_=first, to=last, namespace=asked.namespace, changes=[shown(each, asked.actor) for each in changes]
     )
     return json_answer(answer)

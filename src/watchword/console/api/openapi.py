@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from watchword.console import enrolment, importing
-from watchword.console.api import exports, revisions
+from watchword.console.api import changing, exports, revisions
 from watchword.console.problems import TYPE_PREFIX, TYPES
 from watchword.model.registry import KINDS, Kind
 from watchword.policy.explain import Explanation
@@ -24,7 +24,7 @@ def document() -> dict[str, Any]:
     types = [kind.type for kind in KINDS]
     others = [importing.Import, importing.Outcome, exports.Export, enrolment.Enrolment, enrolment.Enrolled]
     _, schemas = msgspec.json.schema_components(
-        [*types, *others, revisions.Enforcement, Explanation], ref_template=_REFERENCE
+        [*types, *others, revisions.Enforcement, Explanation, *changing.TYPES], ref_template=_REFERENCE
     )
     schemas["Problem"] = _problem_schema()
     for kind in KINDS:
@@ -34,6 +34,7 @@ def document() -> dict[str, Any]:
     for kind in KINDS:
         paths.update(_paths(kind))
     paths.update(_other_paths())
+    paths.update(changing.paths(_operation, _uses))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Watchword Console", "version": version("watchword")},
