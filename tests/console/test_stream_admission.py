@@ -115,7 +115,7 @@ async def test_datapath_keys_are_the_enforcers_own(console: Running, case: str) 
 async def test_another_protocol_version(console: Running) -> None:
     peer = Peer(await enrol(console, "edge"))
     await peer.open()
-    await peer.send(peer.hello(protocol=2))
+    await peer.send(peer.hello(protocol=messages.PROTOCOL_VERSION + 1))
     assert (await ended(peer))[0] == 4426
     await peer.socket.close()
 

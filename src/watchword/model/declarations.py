@@ -15,23 +15,17 @@ import msgspec
 from watchword.model import elements
 from watchword.model.elements import Notes, SourceTag, UserTag
 
-_ACRONYMS = {
-    "id": "ID",
-    "pu": "PU",
-    "fqdn": "FQDN",
-    "ip": "IP",
-    "udp": "UDP",
-    "tls": "TLS",
-    "ca": "CA",
-    "cas": "CAs",
-}
+_ACRONYMS = {"id": "ID", "pu": "PU", "fqdn": "FQDN", "ip": "IP"}
+
+#: Acronyms that stand in capitals only after another word.
+_INNER = {**_ACRONYMS, "udp": "UDP", "tls": "TLS", "ca": "CA", "cas": "CAs"}
 
 
 def wire_name(attribute: str) -> str:
     """The API's camelCase name of a struct attribute: ``enforcer_id`` is ``enforcerID``."""
     words = attribute.split("_")
     head = _ACRONYMS.get(words[0], words[0])
-    return head + "".join(_ACRONYMS.get(word, word.capitalize()) for word in words[1:])
+    return head + "".join(_INNER.get(word, word.capitalize()) for word in words[1:])
 
 
 def trait(
