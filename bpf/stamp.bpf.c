@@ -150,6 +150,7 @@ inline_always bool begin_connecting(struct ww_connecting *slot, __u64 cookie, co
 	if (!take(&slot->busy))
 		return false;
 	if (is_open(&slot->judged) && slot->cookie != cookie && !keep_connecting(slot)) {
+		count_drop(WW_REASON_NO_MEMORY);
 		give_back(&slot->busy);
 		return false;
 	}

@@ -15,15 +15,28 @@
  */
 #define WW_STALE_NS (10ULL * 1000 * 1000 * 1000)
 
+/* For the agent: end the socket of this connection. */
+inline_always void abort_of(struct ww_event *event, const struct ends *ends)
+{
+	event->kind = WW_EVENT_ABORT;
+	event->badge = ends->unit;
+	event->local = ends->id->local;
+	event->remote = ends->id->remote;
+	event->remote_port = ends->id->remote_port;
+	event->local_port = ends->id->local_port;
+}
+
 /*
  * Young connections may have no socket yet that tally could find; their records are there before it is.
- * One that is refused moves to the table, where judge finds it next.
+ * One that is refused moves to the table, where judge finds it next; without room there it is written out
+ * where it stands.
  */
 SEC("iter/bpf_map_elem")
 int judge_announced(struct bpf_iter__bpf_map_elem *ctx)
 {
 	__u32 *found = ctx->key, index;
 	struct ww_announced *slot;
+	struct ww_event event = {};
 	struct ends ends;
 
 	if (!found)
@@ -34,10 +47,15 @@ int judge_announced(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	if (is_open(&slot->judged)) {
 		ends_of_announced(&ends, slot);
-		if (!still_allowed(&ends))
-			keep_announced(slot);
+		if (!still_allowed(&ends)) {
+			abort_of(&event, &ends);
+			if (keep_announced(slot))
+				event.kind = 0;
+		}
 	}
 	give_back(&slot->busy);
+	if (event.kind)
+		bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 	return 0;
 }
 
@@ -46,6 +64,7 @@ int judge_connecting(struct bpf_iter__bpf_map_elem *ctx)
 {
 	__u32 *found = ctx->key, index;
 	struct ww_connecting *slot;
+	struct ww_event event = {};
 	struct ends ends;
 
 	if (!found)
@@ -56,10 +75,15 @@ int judge_connecting(struct bpf_iter__bpf_map_elem *ctx)
 		return 0;
 	if (is_open(&slot->judged)) {
 		ends_of_connecting(&ends, slot);
-		if (!still_allowed(&ends))
-			keep_connecting(slot);
+		if (!still_allowed(&ends)) {
+			abort_of(&event, &ends);
+			if (keep_connecting(slot))
+				event.kind = 0;
+		}
 	}
 	give_back(&slot->busy);
+	if (event.kind)
+		bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 	return 0;
 }
 
@@ -84,12 +108,7 @@ int judge(struct bpf_iter__bpf_map_elem *ctx)
 	ends_of_flow(&ends, flow);
 	if (still_allowed(&ends))
 		return 0;
-	event.kind = WW_EVENT_ABORT;
-	event.badge = flow->unit;
-	event.local = flow->id.local;
-	event.remote = flow->id.remote;
-	event.remote_port = flow->id.remote_port;
-	event.local_port = flow->id.local_port;
+	abort_of(&event, &ends);
 	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 	return 0;
 }

@@ -29,10 +29,10 @@ _AUTH = b"testbed"
 
 
 class Fence:
-    """A datapath on ``host``; pins and cgroup are the host's own."""
+    """A datapath on ``host``; pins and cgroup are the host's own. ``sizes`` are those of its kernel tables."""
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, host: Host, sizes: Mapping[str, int] | None = None) -> None:
+        self.host, self.sizes = host, dict(sizes or {})
         self._process: Process | None = None
         self._connection: Connection[Any, Any] | None = None
         self.start()
@@ -48,6 +48,7 @@ class Fence:
             str(address),
             str(self.host.cgroup),
             str(self.host.make_pins()),
+            *(f"{name}={size}" for name, size in self.sizes.items()),
         ]
         self._process = self.host.start(command, cgroup="agent")
         deadline = time.monotonic() + 30
@@ -147,9 +148,10 @@ def pair(own: str, peer: str, key: bytes, epochs: Sequence[int] = (1,)) -> PeerK
     return PeerKeys(peer, {(mine, theirs): key for mine in epochs for theirs in epochs})
 
 
-def _serve(address: str, cgroup_root: str, pins: str) -> None:
+def _serve(address: str, cgroup_root: str, pins: str, *sizes: str) -> None:
     root = Path(cgroup_root)
-    datapath = EbpfDatapath(root, Path(pins) / "watchword", root / "agent")
+    chosen = {name: int(size) for name, _, size in (each.partition("=") for each in sizes)}
+    datapath = EbpfDatapath(root, Path(pins) / "watchword", root / "agent", chosen)
     events: list[Event] = []
     with Listener(address, "AF_UNIX", authkey=_AUTH) as listener, listener.accept() as connection:
         ring: int | None = None

@@ -149,10 +149,7 @@ inline_always bool keep(const struct ww_flow *flow)
 {
 	__u64 key = flow_key(&flow->id);
 
-	if (!bpf_map_update_elem(&live, &key, flow, BPF_ANY))
-		return true;
-	count_drop(WW_REASON_NO_MEMORY);
-	return false;
+	return !bpf_map_update_elem(&live, &key, flow, BPF_ANY);
 }
 
 /*
@@ -427,26 +424,30 @@ inline_always int announced_segment(const struct ww_flow_id *id, const struct mo
 	return verdict;
 }
 
-/* Takes a young connection's record out of its slot. False when somebody else is at it. */
+/*
+ * Takes a young connection's record out of its slot. False when it stays there: somebody else is at it, or
+ * the table is full.
+ */
 inline_always bool outgrow(const struct ww_flow_id *id, __u64 cookie)
 {
 	struct ww_connecting *out = connecting_slot(cookie);
 	struct ww_announced *in = announced_slot(&id->remote, id->remote_port);
+	bool moved = true;
 
 	if (out && cookie && out->cookie == cookie && is_open(&out->judged)) {
 		if (!take(&out->busy))
 			return false;
 		if (out->cookie == cookie && is_open(&out->judged))
-			keep_connecting(out);
+			moved = keep_connecting(out);
 		give_back(&out->busy);
 	} else if (in && is_open(&in->judged) && same_flow(&in->id, id)) {
 		if (!take(&in->busy))
 			return false;
 		if (is_open(&in->judged) && same_flow(&in->id, id))
-			keep_announced(in);
+			moved = keep_announced(in);
 		give_back(&in->busy);
 	}
-	return true;
+	return moved;
 }
 
 /* Counts a connection of which one half is closed: nothing may tell when the other one is. */

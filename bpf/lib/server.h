@@ -80,6 +80,8 @@ inline_always bool server_record(struct ww_announced *slot, const struct ww_flow
 		slot->unit = at->unit->badge;
 		slot->server_isn = seg->ack - 1;
 		judgement_admit(&slot->judged, verdict, at->generation);
+	} else {
+		count_drop(WW_REASON_NO_MEMORY);
 	}
 	give_back(&slot->busy);
 	return empty;

@@ -42,12 +42,19 @@ class Side:
     #: The badges that tables know, each with its Enforcer.
     known: Mapping[int, str] = {CLIENT: "client", SERVER: "server"}
 
-    def __init__(self, host: Host, enforcer: str, badge: int, neighbours: Mapping[str, int] | None = None) -> None:
-        """``neighbours`` are further units of the host, each in the cgroup of its name."""
+    def __init__(
+        self,
+        host: Host,
+        enforcer: str,
+        badge: int,
+        neighbours: Mapping[str, int] | None = None,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        """``neighbours`` are further units of the host, each in the cgroup of its name; ``sizes`` of kernel tables."""
         self.host, self.enforcer, self.badge = host, enforcer, badge
         self.neighbours = dict(neighbours or {})
         self.revision = 0
-        self.fence = Fence(host)
+        self.fence = Fence(host, sizes)
         self.place()
         self.app = Workload(host)
 
@@ -164,13 +171,16 @@ class Connection:
 class Ground:
     """Client and server, on one link or with a router or a middlebox between them."""
 
-    def __init__(self, bed: Testbed, between: Router | Middlebox | None = None) -> None:
+    def __init__(
+        self, bed: Testbed, between: Router | Middlebox | None = None, sizes: Mapping[str, int] | None = None
+    ) -> None:
+        """``sizes`` are those of the server's kernel tables."""
         self.bed = bed
         self.router = between if isinstance(between, Router) else None
         hosts = [bed.host(name, between) for name in ("client", "server")]
         self.link: Link = hosts[1].links[0] if between else bed.direct(*hosts)
         self.client = Side(hosts[0], "client", CLIENT)
-        self.server = Side(hosts[1], "server", SERVER)
+        self.server = Side(hosts[1], "server", SERVER, sizes=sizes)
         self.sides = (self.client, self.server)
         self._ports = itertools.count(1000)
         self.trust()
@@ -223,10 +233,10 @@ class Ground:
 
 
 @contextmanager
-def grounds(name: str, routed: bool = False) -> Iterator[Ground]:
+def grounds(name: str, routed: bool = False, sizes: Mapping[str, int] | None = None) -> Iterator[Ground]:
     """A ground for the tests of one module; fails if anything is left of it."""
     with Testbed(name) as bed:
-        ground = Ground(bed, bed.router("r") if routed else None)
+        ground = Ground(bed, bed.router("r") if routed else None, sizes)
         yield ground
         ground.close()
     assert bed.leftovers() == []

@@ -87,4 +87,4 @@ def datapath(settings: Settings) -> Datapath:
     from watchword.enforcer.datapath.ebpf.datapath import EbpfDatapath
 
     root = cgroups.checked_root(settings.cgroup_root)
-    return EbpfDatapath(root, Path(settings.pin_dir), agent_cgroup.own(root))
+    return EbpfDatapath(root, Path(settings.pin_dir), agent_cgroup.own(root), settings.table_sizes)

@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offline_max_age: float | None = None  # seconds; None for what the Console says, 0 for ever
     proxy: str = ""  # empty: as the environment says; "none": no proxy; else the proxy's URL
     trusted_ca: str = ""  # PEM file of a further CA to accept, for TLS-inspecting proxies
+    table_sizes: dict[str, int] = msgspec.field(default_factory=dict)  # entries of kernel tables, by name
 
     @property
     def data(self) -> Path:

@@ -107,14 +107,18 @@ class Banks:
     def _fill_shared(
         self, bank: int, actual: dict[Any, _Shared], desired: Callable[[Any], Any], stale: Iterable[Any], put: Any
     ) -> None:
-        """Bring the entries ``stale`` to what ``desired`` says: (fixed part, class), or None for nothing."""
-        gone = []
+        """Bring the entries ``stale`` to what ``desired`` says: (fixed part, class), or None for nothing.
+
+        What goes goes first: its room may be needed, also that of a revision that did not fit.
+        """
+        present = []
         for key in stale:
             wanted = desired(key)
             if wanted is None:
-                gone.append(key)
-                continue
-            fixed, number = wanted
+                self._clear_shared(bank, actual, key, put)
+            else:
+                present.append((key, wanted))
+        for key, (fixed, number) in present:
             entry = actual.get(key) or _Shared(fixed, (0, 0))
             classes = list(entry.classes)
             if entry.fixed != fixed:  # another unit or Enforcer under an old name: the other bank forgets it
@@ -125,8 +129,6 @@ class Banks:
             if actual.get(key) != fresh:
                 put(key, fresh)
                 actual[key] = fresh
-        for key in gone:
-            self._clear_shared(bank, actual, key, put)
 
     def _clear_shared(self, bank: int, actual: dict[Any, _Shared], key: Any, put: Any) -> None:
         entry = actual.get(key)
@@ -188,11 +190,11 @@ class Banks:
             elif self._verdicts.get(key) != wanted:
                 changed[key] = wanted
         self._verdicts.update(dict.fromkeys((*changed, *gone), _UNSURE))
-        self._verdicts_map.put_all((_kernel_key(k), Verdict(v[0], v[1], 0, v[2], v[3])) for k, v in changed.items())
         self._verdicts_map.remove_all(_kernel_key(k) for k in gone)
-        self._verdicts.update(changed)
         for k in gone:
             del self._verdicts[k]
+        self._verdicts_map.put_all((_kernel_key(k), Verdict(v[0], v[1], 0, v[2], v[3])) for k, v in changed.items())
+        self._verdicts.update(changed)
 
     def _stale_verdicts(self, bank: int, before: policy.Tables | None, tables: policy.Tables) -> set[_Key]:
         """Where the kernel's verdicts may not be those of ``tables``."""

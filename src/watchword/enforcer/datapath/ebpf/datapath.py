@@ -34,6 +34,7 @@ from watchword.enforcer.datapath.ebpf.attachments import Attachments
 from watchword.enforcer.datapath.ebpf.bank import Banks
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
+from watchword.enforcer.datapath.ebpf.sizes import checked_sizes
 from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, SocketReaper, Tuple, address_text
 from watchword.policy.ledger import differing, differing_members
 from watchword.policy.tables import Tables
@@ -55,12 +56,20 @@ class EbpfDatapath:
     """Implements :class:`watchword.enforcer.datapath.base.Datapath`.
 
     Must be created, and ``poll``/``apply`` called, in the network namespace it is to police.
-    ``agent_cgroup`` holds the agent, whose own connections are never judged.
+    ``agent_cgroup`` holds the agent, whose own connections are never judged. ``sizes`` are numbers of entries
+    of tables (see :mod:`.sizes`), for tables that do not exist yet; those an earlier agent left keep theirs.
     """
 
     name: Literal["ebpf", "netfilter", "windows"] = "ebpf"
 
-    def __init__(self, cgroup_root: Path, pin_root: Path, agent_cgroup: Path | None = None) -> None:
+    def __init__(
+        self,
+        cgroup_root: Path,
+        pin_root: Path,
+        agent_cgroup: Path | None = None,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        self._sizes = checked_sizes(sizes or {})
         self._cgroup, self._agent = cgroup_root, agent_cgroup
         self._pin_root, self._pins = pin_root, pin_root / SCHEMA
         self._objects: list[BpfObject] = []
@@ -109,7 +118,7 @@ class EbpfDatapath:
 
     def _load(self, path: Path) -> BpfObject:
         try:
-            return BpfObject(path, self._pins)
+            return BpfObject(path, self._pins, self._sizes)
         except libbpf.KernelError as error:
             if error.log:
                 raise FeatureMissing(f"what {path.stem} needs", f"use a kernel from 6.1 on ({error})") from error
@@ -123,14 +132,14 @@ class EbpfDatapath:
         self._counters = Map(fds["counters"], ctypes.c_uint32, ctypes.c_uint64 * cpus)  # type: ignore[type-var]
         self._flows = Map(fds["flows"], layout.FlowKey, layout.FlowCounts * cpus)  # type: ignore[type-var]
         self._reported = Map(fds["reported"], layout.FlowKey, layout.FlowCounts)
-        names = Map(fds["names"], layout.NameKey, layout.Name)
+        names = Map(fds["names"], layout.NameKey, layout.Name, "names")
         self._rules = Numbers(names, NameKind.RULE)
         self._banks = Banks(
-            Map(fds["units"], ctypes.c_uint64, layout.Unit),
-            Map(fds["peers"], ctypes.c_uint32, layout.Peer),
-            Map(fds["prefixes4"], layout.Prefix4, layout.PrefixClass),
-            Map(fds["prefixes6"], layout.Prefix6, layout.PrefixClass),
-            Map(fds["verdicts"], layout.VerdictKey, layout.Verdict),
+            Map(fds["units"], ctypes.c_uint64, layout.Unit, "units"),
+            Map(fds["peers"], ctypes.c_uint32, layout.Peer, "peers"),
+            Map(fds["prefixes4"], layout.Prefix4, layout.PrefixClass, "prefixes4"),
+            Map(fds["prefixes6"], layout.Prefix6, layout.PrefixClass, "prefixes6"),
+            Map(fds["verdicts"], layout.VerdictKey, layout.Verdict, "verdicts"),
             fds["segments"],
             self._rules,
             Numbers(names, NameKind.ENFORCER, Limit.MAX_ENFORCERS),

@@ -80,6 +80,18 @@ class LinkInfo(ctypes.Structure):
     ]
 
 
+class MapInfo(ctypes.Structure):
+    """struct bpf_map_info up to max_entries."""
+
+    _fields_ = [
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+    ]
+
+
 class TcHook(ctypes.Structure):
     """struct bpf_tc_hook."""
 
@@ -129,6 +141,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_map__name": (_STRING, [_POINTER]),
     "bpf_map__fd": (_INT, [_POINTER]),
     "bpf_map__set_pin_path": (_INT, [_POINTER, _STRING]),
+    "bpf_map__set_max_entries": (_INT, [_POINTER, ctypes.c_uint32]),
     "bpf_map__key_size": (ctypes.c_uint32, [_POINTER]),
     "bpf_map__value_size": (ctypes.c_uint32, [_POINTER]),
     "bpf_map__type": (_INT, [_POINTER]),
@@ -211,6 +224,13 @@ def link_device(what: str, link: int) -> int:
     info, size = LinkInfo(), ctypes.c_uint32(ctypes.sizeof(LinkInfo))
     checked(what, library().bpf_obj_get_info_by_fd(link, ctypes.byref(info), ctypes.byref(size)))
     return int(info.ifindex)
+
+
+def map_room(fd: int) -> int:
+    """How many entries a map can hold."""
+    info, size = MapInfo(), ctypes.c_uint32(ctypes.sizeof(MapInfo))
+    checked("ask for the size of a map", library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)))
+    return int(info.max_entries)
 
 
 def query_device(what: str, index: int, attach_type: int) -> int:

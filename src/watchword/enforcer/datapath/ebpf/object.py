@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
+from watchword.enforcer.datapath.base import DatapathError
 from watchword.enforcer.datapath.ebpf import libbpf
 from watchword.enforcer.datapath.ebpf.libbpf import KernelError, checked, library
 
 _LOG_SIZE = 1 << 20
 _BATCH = 4096
 _ENOENT = 2
-_E2BIG = 7
+_E2BIG = 7  # what hash tables say when they are full
+_ENOSPC = 28  # what prefix trees say
 
 #: Internal maps (global data) carry the object's name; they are pinned by their section's.
 _INTERNAL = ".data."
 
 
 class BpfObject:
-    """One compiled object, loaded; its maps are taken from ``pins`` where they exist, else pinned there."""
+    """One compiled object, loaded; its maps are taken from ``pins`` where they exist, else pinned there.
 
-    def __init__(self, path: Path, pins: Path) -> None:
+    ``sizes`` are numbers of entries by name of map, for maps that do not exist yet.
+    """
+
+    def __init__(self, path: Path, pins: Path, sizes: Mapping[str, int] | None = None) -> None:
         self._log = ctypes.create_string_buffer(_LOG_SIZE)
         options = libbpf.OpenOptions(sz=ctypes.sizeof(libbpf.OpenOptions))
         options.kernel_log_buf = ctypes.cast(self._log, ctypes.c_char_p)
@@ -32,18 +37,21 @@ class BpfObject:
         if not self._handle:
             raise KernelError(f"open {path.name}", ctypes.get_errno())
         try:
-            self._load(path, pins)
+            self._load(path, pins, sizes or {})
         except BaseException:
             self.close()
             raise
 
-    def _load(self, path: Path, pins: Path) -> None:
+    def _load(self, path: Path, pins: Path, sizes: Mapping[str, int]) -> None:
         lib = library()
         handles = list(_walk(lib.bpf_object__next_map, self._handle))
         for handle in handles:
             name = _map_name(handle)
             if not name.startswith("."):
                 checked(f"pin {name}", lib.bpf_map__set_pin_path(handle, os.fsencode(pins / name)))
+                room = _pinned_room(pins / name) or sizes.get(name)
+                if room:
+                    checked(f"set the size of {name}", lib.bpf_map__set_max_entries(handle, room))
         if lib.bpf_object__load(self._handle) < 0:
             raise KernelError(f"load {path.name}", ctypes.get_errno(), self._log.value.decode(errors="replace")[-4000:])
         self.maps = {_map_name(handle): lib.bpf_map__fd(handle) for handle in handles}
@@ -57,6 +65,17 @@ class BpfObject:
         if self._handle:
             library().bpf_object__close(self._handle)
             self._handle = None
+
+
+def _pinned_room(path: Path) -> int | None:
+    """The size of a map that is there already, whatever it was asked to be."""
+    fd = libbpf.pinned(str(path))
+    if fd is None:
+        return None
+    try:
+        return libbpf.map_room(fd)
+    finally:
+        os.close(fd)
 
 
 def _walk(following: object, handle: int) -> Iterator[int]:
@@ -75,11 +94,26 @@ K = TypeVar("K", bound=ctypes.Structure | ctypes.c_uint32 | ctypes.c_uint64)
 V = TypeVar("V", bound=ctypes.Structure | ctypes.c_uint32 | ctypes.c_uint64 | ctypes.Array[ctypes.c_char])
 
 
+class MapFull(DatapathError):  # noqa: N818
+    """A table has no room for what a revision needs; the message names it."""
+
+    def __init__(self, name: str, room: int) -> None:
+        super().__init__(
+            f"the kernel's table {name} is full: it has room for {room} entries, of the revision in force and of the "
+            f"next; make the policy smaller, or the table larger (table_sizes.{name}, effective after an uninstall)"
+        )
+        self.name, self.room = name, room
+
+    def __reduce__(self) -> tuple[type[MapFull], tuple[str, int]]:
+        """Pickled by its parts, so that it survives a process boundary."""
+        return MapFull, (self.name, self.room)
+
+
 class Map(Generic[K, V]):
     """A map with typed keys and values. A per-CPU map's value type is the array over all CPUs."""
 
-    def __init__(self, fd: int, key: type[K], value: type[V]) -> None:
-        self.fd = fd
+    def __init__(self, fd: int, key: type[K], value: type[V], name: str = "map") -> None:
+        self.fd, self.name = fd, name
         self.key, self.value = key, value
 
     def get(self, key: K) -> V | None:
@@ -97,7 +131,13 @@ class Map(Generic[K, V]):
 
     def _update(self, key: K, value: V) -> None:
         result = library().bpf_map_update_elem(self.fd, ctypes.byref(key), ctypes.byref(value), libbpf.ANY)
-        checked("map update", result)
+        self._stored("map update", result)
+
+    def _stored(self, what: str, result: int) -> None:
+        """Raises :class:`MapFull` when there was no room, else what else went wrong."""
+        if result < 0 and ctypes.get_errno() in (_E2BIG, _ENOSPC):
+            raise MapFull(self.name, libbpf.map_room(self.fd))
+        checked(what, result)
 
     def remove(self, key: K) -> None:
         """Remove one entry if it is there."""
@@ -110,7 +150,7 @@ class Map(Generic[K, V]):
             number = ctypes.c_uint32(count)
             options = libbpf.BatchOptions(sz=ctypes.sizeof(libbpf.BatchOptions))
             result = library().bpf_map_update_batch(self.fd, keys, values, ctypes.byref(number), ctypes.byref(options))
-            checked("map batch update", result)
+            self._stored("map batch update", result)
 
     def remove_all(self, keys: Iterable[K]) -> None:
         """Remove entries that may be there."""
