@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.fakes.datapath import Kernel, MemoryDatapath
-from tests.unit.enforcer.signing_side import SigningSide, document
+from tests.unit.enforcer.signing_side import ENFORCER, SigningSide, document
 from tests.unit.enforcer.stream_side import Script, Talk, server_context, streaming
 from watchword.enforcer import credential, files
 from watchword.enforcer.agent import Agent
@@ -248,6 +248,34 @@ async def test_reports_are_sent_again_on_the_next_session_until_accepted(bench: 
         await until(lambda: len(batches) == 2 and bench.kernel.reported == bench.kernel.flows)
     assert batches[0] == batches[1]
     assert [record.unit for record in batches[0].records] == ["unit-db"]
+
+
+async def test_settings_that_change_during_a_session_hold_at_once(bench: Bench) -> None:
+    """Also a shorter interval: it does not wait for the end of an hour that has begun."""
+    slow = messages.Welcome(ENFORCER, "/", report_interval=3600.0)
+    quick = messages.Welcome(ENFORCER, "/", report_interval=0.1, offline_max_age=60.0)
+    sped_up = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.greet()
+        await talk.say(slow)
+        await give(talk, policy(4))
+        listening = asyncio.create_task(bench.listen(talk))
+        await sped_up.wait()
+        await talk.say(quick)
+        await listening
+
+    async with bench.on_duty(script) as guard:
+        await until(lambda: messages.RevisionEnforced(4) in bench.sent and guard.welcome == slow)
+        reports: list[int] = []
+        guard._report = lambda: reports.append(1)  # type: ignore[method-assign]  # there is no flow to report
+        await asyncio.sleep(0.5)
+        assert reports == []
+        sped_up.set()
+        await until(lambda: len(reports) > 1)
+        assert guard.welcome == quick
+    remembered = msgspec.msgpack.decode((bench.data / "welcome").read_bytes(), type=messages.Welcome)
+    assert remembered == quick
 
 
 async def test_a_refused_unit_is_no_unit(bench: Bench) -> None:
