@@ -103,10 +103,6 @@ class Ledger(Generic[Key, Value]):
         self._held: list[weakref.ref[Snapshot[Key, Value]]] = []
         self._newest: Snapshot[Key, Value] | None = None
 
-    def get(self, key: Key) -> Value | None:
-        """The entry as it is now."""
-        return self._entries.get(key)
-
     def change(self, wanted: Mapping[Key, Value | None]) -> tuple[Key, ...]:
         """Put entries, and remove those that are None; returns the keys whose entries differ from before."""
         entries = self._entries

@@ -33,7 +33,7 @@ class Numbering(Generic[Thing]):
         self._numbers: dict[Thing, int] = {}
         self._holders: dict[Thing, int] = {}
         self._taken: set[int] = set()
-        self._begun_again = False
+        self._remembered: set[Thing] = set()
 
     def __getitem__(self, thing: Thing) -> int:
         return self._numbers[thing]
@@ -47,7 +47,7 @@ class Numbering(Generic[Thing]):
         for thing in joining:
             holders[thing] = holders.get(thing, self._holders.get(thing, 0)) + 1
         for thing in leaving:
-            holders[thing] = holders.get(thing, self._holders.get(thing, 0)) - 1
+            holders[thing] = (holders[thing] if thing in holders else self._holders[thing]) - 1
         gone = [thing for thing, count in holders.items() if not count and thing in self._holders]
         fresh = [thing for thing, count in holders.items() if count and thing not in self._holders]
         new = [thing for thing in fresh if thing not in self._numbers]
@@ -58,21 +58,24 @@ class Numbering(Generic[Thing]):
         self._holders.update((thing, count) for thing, count in holders.items() if count)
         for thing in gone:
             del self._holders[thing]
-        for thing in [thing for thing in self._numbers if thing not in self._holders] if self._begun_again else gone:
-            self._taken.discard(self._numbers.pop(thing))
-        self._begun_again = False
+        for thing in (*gone, *(thing for thing in self._remembered if thing not in self._holders)):
+            self._taken.remove(self._numbers.pop(thing))
+        self._remembered = set()
         return Turnover(gone, {thing: self._numbers[thing] for thing in fresh})
 
     def begin_again(self) -> None:
         """Forget all holders. A thing that the next step brings back still has the number it had."""
         self._holders = {}
-        self._begun_again = True
+        self._remembered = set(self._numbers)
 
     def _take(self) -> int:
         """The next number in turn that is not taken (there is one), which then is."""
-        while self._cursor in self._taken or self._cursor >= self._limit:
-            self._cursor = self._cursor + 1 if self._cursor < self._limit else self._first
         number = self._cursor
+        while number in self._taken:
+            number = self._behind(number)
         self._taken.add(number)
-        self._cursor += 1
+        self._cursor = self._behind(number)
         return number
+
+    def _behind(self, number: int) -> int:
+        return number + 1 if number + 1 < self._limit else self._first
