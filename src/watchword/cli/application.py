@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "draft": "drafts",
     "revisions": "revisions",
     "test": "policytest",
+    "lint": "lint",
+    "diff": "diff",
     "flows": "flows",
     "explain": "explain",
     "wait": "wait",

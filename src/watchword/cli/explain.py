@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from watchword.cli.failure import ExitCode, Failure
 from watchword.cli.options import Json, Namespace, ProfileName, connect
 
-_END_HELP = "A unit (ID, name, or a tag that only it has) or an IP address."
+if TYPE_CHECKING:
+    from watchword.cli.client import Client
+
+_END_HELP = (
+    "A unit (ID, name, or a tag that only it has), an IP address, or a unit that need not exist: "
+    "tags:app=web,env=prod@/shop (the namespace may be left out)."
+)
+
+#: What a unit begins with that is described rather than named.
+_HYPOTHETICAL = "tags:"
 
 
 def register(app: typer.Typer) -> None:
@@ -47,11 +56,9 @@ def explain(
         ports.parse_flow(flow, "PROTOCOL/PORT")
     except Invalid as problem:
         raise Failure(f"{problem.path}: {problem.message}", problem.remedy, ExitCode.USAGE) from None
-    protocol, _, port = flow.partition("/")
-    asked = {"source": source, "destination": destination, "protocol": protocol, **({"port": port} if port else {})}
-    asked |= {name: value for name, value in {"draft": draft, "revision": revision}.items() if value}
     with connect(profile, namespace) as client:
-        answer: dict[str, Any] = client.get("/v1/explanations", **asked).body
+        asked = {name: value for name, value in (("draft", draft), ("revision", revision)) if value}
+        answer = _ask(client, source, destination, flow, asked)
     if json:
         output.json_document(answer)
     else:
@@ -59,6 +66,35 @@ def explain(
     if expect and expect != answer["action"].lower():
         output.note(f"expected {expect}, but the verdict is {answer['action']}")
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _ask(client: Client, source: str, destination: str, flow: str, world: dict[str, str]) -> dict[str, Any]:
+    """The Console's answer; a unit that is only described needs a body."""
+    protocol, _, port = flow.partition("/")
+    sides = {"source": source, "destination": destination}
+    if not any(text.startswith(_HYPOTHETICAL) for text in sides.values()):
+        query = {**sides, "protocol": protocol, **({"port": port} if port else {}), **world}
+        found: dict[str, Any] = client.get("/v1/explanations", **query).body
+        return found
+    body: dict[str, Any] = {name: _party_asked(text) for name, text in sides.items()}
+    body |= {"protocol": protocol, "port": port}
+    answered: dict[str, Any] = client.request("POST", "/v1/explanations", params=world, body=body).body
+    return answered
+
+
+def _party_asked(text: str) -> dict[str, Any]:
+    """One end as the body names it."""
+    from watchword.model.prefixes import parse_address
+    from watchword.model.problems import Invalid
+
+    if text.startswith(_HYPOTHETICAL):
+        listed, at, path = text.removeprefix(_HYPOTHETICAL).rpartition("@/")
+        named = listed if at else path
+        return {"tags": [tag for tag in named.split(",") if tag], **({"namespace": "/" + path} if at else {})}
+    try:
+        return {"address": str(parse_address(text))}
+    except Invalid:
+        return {"unit": text}
 
 
 def _show(answer: Mapping[str, Any]) -> None:
@@ -77,7 +113,8 @@ def _show(answer: Mapping[str, Any]) -> None:
 
 def _party(party: Mapping[str, Any]) -> str:
     if party["kind"] == "unit":
-        return f"{party['name']} in {party['namespace']}"
+        tags = f" ({', '.join(tag for tag in party['tags'] if tag[0] not in '$@')})" if party["hypothetical"] else ""
+        return f"{party['name']}{tags} in {party['namespace']}"
     if party["kind"] == "network":
         return f"{party['address']} in {', '.join(party['networks'])}"
     return f"{party['address']} (somewhere)"

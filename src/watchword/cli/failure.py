@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 #: What each exit code means, for help and documentation.
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done",
-    ExitCode.FAILED: "failed, or the answer is no (doctor, explain --expect); the message says why",
+    ExitCode.FAILED: "failed, or the answer is no (doctor, explain --expect, test, lint, diff); the message says why",
     ExitCode.USAGE: "the command line, a file or a profile is wrong",
     ExitCode.REFUSED: "the Console refused the request; the message names the field",
     ExitCode.UNAUTHORISED: "no credential, or one that may not do this",

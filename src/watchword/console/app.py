@@ -17,10 +17,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from watchword.console.api import (
+    differences,
     drafts,
     enrolments,
     explanations,
     exports,
+    findings,
     flowreports,
     histories,
     imports,
@@ -51,7 +53,9 @@ def create_app(console: Console) -> Starlette:
             Route("/v1/enrolments", enrolments.endpoint, methods=["POST"]),
             Route("/v1/imports", imports.endpoint, methods=["POST"]),
             Route("/v1/exports", exports.endpoint),
-            Route("/v1/explanations", explanations.endpoint),
+            Route("/v1/explanations", explanations.endpoint, methods=["GET", "POST"]),
+            Route("/v1/findings", findings.endpoint),
+            Route("/v1/differences", differences.endpoint),
             Route("/v1/flowreports", flowreports.endpoint),
             Route("/v1/revisions/{number}/enforcement", revisions.enforcement),
             Route("/v1/histories", histories.listing),

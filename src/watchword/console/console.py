@@ -17,6 +17,7 @@ from watchword.console.flows.sqlite import SqliteFlowStore
 from watchword.console.flows.store import FlowStore
 from watchword.console.housekeeping import Housekeeping
 from watchword.console.identifiers import Identifiers
+from watchword.console.inquiries import Inquiries
 from watchword.console.lifecycle import Mint
 from watchword.console.limits import FailureLimit
 from watchword.console.policytests import PolicyTests
@@ -66,6 +67,7 @@ class Console:
         self.mint = Mint(self.identifiers, random, root.ca_sha256)
         self.roster = Roster()
         self.publisher = Publisher(self.roster)
+        self.inquiries = Inquiries()
         self.presence = Presence(database, clock)
         self.hub = Hub()
         self.failures = FailureLimit()

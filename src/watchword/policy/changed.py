@@ -142,7 +142,7 @@ class _Comparison:
         found = set(self._moved)
         for landscape in (self._before, self._after):
             rulesets = landscape.world.rulesets
-            for key in self._touched & rulesets.keys():
+            for key in (key for key in self._touched if key in rulesets):
                 found |= set(landscape.subjects(rulesets[key]))
             for key in self._shifting(direction):
                 found |= set(landscape.subjects(rulesets[key]))

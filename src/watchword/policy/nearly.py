@@ -76,7 +76,9 @@ def _mismatch(placed: PlacedRule, peer: Party, protocol: int, port: int) -> Iter
 
 
 def _hidden(placed: PlacedRule, peer: Party) -> Network | None:
-    """One of the peer's networks that the rule's object matches but does not see."""
+    """One of the peer's networks that the rule's object matches but does not see; rather one that stands above it."""
     if isinstance(peer, Unit):
         return None
-    return next((network for network in peer.networks if matches(placed.rule.object, network.tags)), None)
+    above = set(upwards(placed.ruleset.namespace))
+    matching = (network for network in peer.networks if matches(placed.rule.object, network.tags))
+    return min(matching, key=lambda network: (network.namespace not in above, network.id), default=None)

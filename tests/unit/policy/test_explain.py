@@ -179,6 +179,7 @@ def test_readers_are_told_of_nothing_that_only_others_may_read() -> None:
             ruleset("hidden-above", "/", [["app=web"]], out=allow),
             ruleset("rivals", "/rival", [["app=web"]], out=allow),
             ruleset("handed-down", "/", [["app=web"]], out=[rule("Allow", [["net=n"]], "any")], propagate=True),
+            ruleset("own", "/shop", [["app=web"]], inc=[rule("Allow", [["net=n"]], "tcp/5432")]),
         ),
         networks=keyed(
             network("secret", "/", "192.0.2.0/24", tags=("net=n",)),
@@ -193,6 +194,7 @@ def test_readers_are_told_of_nothing_that_only_others_may_read() -> None:
         assert explained.destination.networks == networks
         assert explained.outgoing is not None
         assert explained.outgoing.rule == "handed-down/out/0"  # what decides is told as it is
+    assert b"the secret is not visible" in msgspec.json.encode(explain(made, "192.0.2.1", "web", 6, 5432))
     refused = msgspec.json.encode(explain(made, "192.0.2.1", "web", 6, 5432, reader="/shop"))
     assert b"secret" not in refused
     assert b"rival" not in refused

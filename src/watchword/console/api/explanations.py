@@ -95,14 +95,15 @@ def _flow(question: Question) -> tuple[int, int]:
 
 async def _party(asked: Context, world: World, path: str, given: PartyAsked) -> str | Unit:
     """The ID of the one unit that is meant, an address, or a unit that need not exist."""
-    if sum(map(bool, (given.unit, given.address, given.tags))) != 1 and not given.namespace:
-        raise Invalid(path, "is no one party", "give exactly one of unit, address and tags")
-    if given.address:
-        return str(parse_address(given.address, f"{path}.address"))
-    if not given.unit:
+    ways = sum(map(bool, (given.unit, given.address, given.tags)))
+    if ways > 1 or not (ways or given.namespace):
+        raise Invalid(path, "is no one party", "give exactly one of unit, address and tags (or namespace alone)")
+    if not (given.unit or given.address):
         return await _hypothetical(asked, path, given)
     if given.namespace:
-        raise Invalid(f"{path}.namespace", "is not needed for a unit that exists", "leave it out")
+        raise Invalid(f"{path}.namespace", "belongs to tags", "leave it out")
+    if given.address:
+        return str(parse_address(given.address, f"{path}.address"))
     found = _units(asked, world, given.unit)
     if len(found) == 1:
         return found[0].id

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from watchword.console import enrolment, importing
-from watchword.console.api import changing, exports, revisions
+from watchword.console.api import changing, differences, explanations, exports, findings, revisions
 from watchword.console.problems import TYPE_PREFIX, TYPES
 from watchword.model.registry import KINDS, Kind
+from watchword.policy.difference import LIMIT, Difference
 from watchword.policy.explain import Explanation
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -24,7 +25,7 @@ def document() -> dict[str, Any]:
     types = [kind.type for kind in KINDS]
     others = [importing.Import, importing.Outcome, exports.Export, enrolment.Enrolment, enrolment.Enrolled]
     _, schemas = msgspec.json.schema_components(
-        [*types, *others, revisions.Enforcement, Explanation, *changing.TYPES], ref_template=_REFERENCE
+        [*types, *others, revisions.Enforcement, *_inquiries(), *changing.TYPES], ref_template=_REFERENCE
     )
     schemas["Problem"] = _problem_schema()
     for kind in KINDS:
@@ -181,7 +182,11 @@ def _other_paths() -> dict[str, Any]:
     enforcement = _operation("How far a revision has got", "200", _schema("Enforcement"), _uses("wait"))
     enforcement["parameters"] += number
     explained = _operation("Why a flow would be allowed or not", "200", _schema("Explanation"), _uses("namespace"))
-    explained["parameters"] += flow
+    explained["parameters"] += [*flow, *_world()]
+    asked = _operation(
+        "Why a flow, real or not, would be allowed", "200", _schema("Explanation"), _uses("namespace"), "Question"
+    )
+    asked["parameters"] += _world()
     enrolled = _operation("Enrol a host", "201", _schema("Enrolled"), [], "Enrolment")
     health = _operation("Whether the Console lives", "200", {"type": "object"}, [])
     authority: dict[str, Any] = {
@@ -194,9 +199,42 @@ def _other_paths() -> dict[str, Any]:
         "/v1/imports": {"post": imported},
         "/v1/exports": {"get": exported},
         "/v1/revisions/{number}/enforcement": {"get": enforcement},
-        "/v1/explanations": {"get": explained},
+        "/v1/explanations": {"get": explained, "post": asked},
+        "/v1/findings": {"get": _findings()},
+        "/v1/differences": {"get": _difference()},
         "/v1/enrolments": {"post": enrolled},
         "/v1/me": {"get": _operation("Whose credential this is", "200", {"type": "object"}, [])},
         "/v1/health": {"get": health},
         "/v1/ca": {"get": authority},
     }
+
+
+def _inquiries() -> list[Any]:
+    """What questions about policy are answered with."""
+    return [Explanation, explanations.Question, findings.Findings, Difference]
+
+
+def _texts(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+
+
+def _limit(default: int, largest: int) -> list[dict[str, Any]]:
+    return [{"name": "limit", "in": "query", "schema": {"type": "integer", "default": default, "maximum": largest}}]
+
+
+def _world() -> list[dict[str, Any]]:
+    """Which world a question is about: that of now if neither is given."""
+    return _texts("draft", "revision")
+
+
+def _findings() -> dict[str, Any]:
+    found = _operation("What is doubtful about policy", "200", _schema("Findings"), _uses("namespace"))
+    found["parameters"] += [*_world(), *_texts("code", "severity"), *_limit(findings.PAGE, findings.LARGEST_PAGE)]
+    return found
+
+
+def _difference() -> dict[str, Any]:
+    found = _operation("Which flows are decided differently", "200", _schema("Difference"), _uses("namespace"))
+    units = {"name": "units", "in": "query", "schema": {"enum": ["now", "then"], "default": "now"}}
+    found["parameters"] += [*_texts("from", "to", "draft"), units, *_limit(LIMIT, differences.LARGEST_PAGE)]
+    return found
