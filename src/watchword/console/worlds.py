@@ -22,7 +22,9 @@ from watchword.console.store.schema import TABLES
 from watchword.model import registry
 from watchword.model.problems import Invalid
 from watchword.policy import entries as policy_entries
-from watchword.policy.world import World
+from watchword.policy import versions
+from watchword.policy.entries import Placed
+from watchword.policy.world import Alteration, World
 
 if TYPE_CHECKING:
     from watchword.console.api.context import Context
@@ -69,26 +71,30 @@ def drafted(world: World, draft: Record) -> World:
 
 def changed(world: World, changes: Iterable[ObjectChange]) -> World:
     """``world`` with changes made."""
-    gone: list[policy_entries.Placed] = []
-    come: list[policy_entries.Placed] = []
+    alterations: list[Alteration] = []
     for change in changes:
         before, after = change.resource("before"), change.resource("after")
-        gone += policy_entries.entries(before) if before is not None else ()
-        come += policy_entries.entries(after) if after is not None else ()
-    return policy_entries.altered(world, gone, come)
+        alterations += _gone(policy_entries.entries(before) if before is not None else ())
+        alterations += _come(policy_entries.entries(after) if after is not None else ())
+    return versions.altered(world, world.revision, alterations)
 
 
 def committed(world: World, effects: Iterable[tuple[Record | None, Record | None]]) -> World:
     """``world`` as it will be once a change with these effects is committed."""
-    gone: list[policy_entries.Placed] = []
-    come: dict[tuple[str, str], policy_entries.Placed] = {}
+    alterations: list[Alteration] = []
     for before, after in effects:
-        for placed in entries(before):
-            gone.append(placed)
-            come.pop((placed.part, placed.key), None)
-        for placed in entries(after):
-            come[placed.part, placed.key] = placed
-    return policy_entries.altered(world, gone, come.values())
+        old, new = entries(before), entries(after)
+        if old != new:
+            alterations += [*_gone(old), *_come(new)]
+    return versions.altered(world, world.revision, alterations)
+
+
+def _gone(placed: Iterable[Placed]) -> list[Alteration]:
+    return [Alteration(each.part, each.key, None) for each in placed]
+
+
+def _come(placed: Iterable[Placed]) -> list[Alteration]:
+    return [Alteration(each.part, each.key, each.entry) for each in placed]
 
 
 async def asked_world(asked: Context) -> World:

@@ -6,8 +6,6 @@ Most resources are one entry of one part of the world; an intent is two rulesets
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from watchword.model import expressions, networks, ports
@@ -111,18 +109,3 @@ def _rule(rule: NetworkRule) -> world.Rule:
         observed=rule.observation_enabled,
         log=not rule.logs_disabled,
     )
-
-
-def altered(world_: world.World, gone: Iterable[Placed], come: Iterable[Placed]) -> world.World:
-    """``world_`` without some entries and with others; for worlds that are asked about, not kept up to date."""
-    parts: dict[str, dict[str, Any]] = {}
-    leaving, coming = tuple(gone), tuple(come)
-    for placed in (*leaving, *coming):
-        if placed.part not in parts:
-            parts[placed.part] = dict(getattr(world_, placed.part))
-    for placed in leaving:
-        parts[placed.part].pop(placed.key, None)
-    for placed in coming:
-        parts[placed.part][placed.key] = placed.entry
-    changed: Any = parts
-    return dataclasses.replace(world_, **changed)
