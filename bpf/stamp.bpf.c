@@ -8,20 +8,30 @@
 #include "lib/client.h"
 #include "lib/datagram.h"
 
+/* Longest TCP header, and the longest IP header of those that are stamped. */
+#define WW_TCP_HEADER 60
+#define WW_STAMPED_HEADERS (sizeof(struct ipv6hdr) + WW_TCP_HEADER)
+
 /*
- * Both headers as far as they change, in one piece so that one call writes them back. The program
- * never writes to the packet directly: the verifier would then unclone every packet on entry, and
- * every data segment is a clone of the one kept for retransmission.
+ * All headers of a segment with the new option behind them, in one piece so that one call writes them
+ * back. The program never writes to the packet directly: the verifier would then unclone every packet on
+ * entry, and every data segment is a clone of the one kept for retransmission.
  */
-struct headers4 {
-	struct iphdr ip;
-	struct tcphdr tcp;
+struct headers {
+	union {
+		struct iphdr v4;
+		struct ipv6hdr v6;
+		__u8 bytes[WW_STAMPED_HEADERS + WW_ACK_OPTION];
+	};
 };
 
-struct headers6 {
-	struct ipv6hdr ip;
-	struct tcphdr tcp;
-};
+/* Where headers are put together. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct headers);
+} stamping SEC(".maps");
 
 inline_always __u16 folded(__u32 sum)
 {
@@ -46,6 +56,30 @@ inline_always __u16 pseudo_sum(const struct segment *seg, __u32 length)
 	return folded(sum);
 }
 
+/* Copies whole words from the packet; *count* of them, at most as many as fit behind 20 bytes of TCP header. */
+inline_always bool copy_words(__u32 *to, void *from, void *end, __u32 count)
+{
+	for (__u32 i = 0; i < (WW_TCP_HEADER - sizeof(struct tcphdr)) / 4; i++) {
+		if (i >= count)
+			break;
+		if (from + (i + 1) * 4 > end)
+			return false;
+		to[i] = ((__u32 *)from)[i];
+	}
+	return true;
+}
+
+/* Our own options are 20 or 28 bytes long. */
+inline_always void put_option(__u32 *to, const __u32 *option, __u32 length)
+{
+	for (int i = 0; i < WW_SYN_OPTION / 4; i++)
+		to[i] = option[i];
+	if (length > WW_SYN_OPTION) {
+		to[5] = option[5];
+		to[6] = option[6];
+	}
+}
+
 /*
  * The segment has no payload, so the end of the packet is the end of its options. TCP leaves its
  * checksum to the device: the field then holds the pseudo header's sum, and only the length in that
@@ -55,45 +89,46 @@ inline_always __u16 pseudo_sum(const struct segment *seg, __u32 length)
 own_frame bool append(struct __sk_buff *skb, __u32 at, const struct segment *seg, const void *option,
 			  __u32 length)
 {
-	bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
-	__u32 grown = seg->header + length;
-	bool partial;
-	void *data, *data_end;
+	bool v4 = skb->protocol == bpf_htons(ETH_P_IP), partial;
+	__u32 grown = seg->header + length, place, zero = 0;
+	struct headers *headers = bpf_map_lookup_elem(&stamping, &zero);
+	struct tcphdr *tcp;
+	void *data, *end;
 
-	if (bpf_skb_change_tail(skb, seg->tcp_at + grown, 0))
+	if (!headers || bpf_skb_change_tail(skb, seg->tcp_at + grown, 0))
 		return false;
 	data = (void *)(long)skb->data + at;
-	data_end = (void *)(long)skb->data_end;
+	end = (void *)(long)skb->data_end;
+	place = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	if (v4) {
-		struct headers4 headers;
+		struct iphdr *ip = &headers->v4;
 
-		if (data + sizeof(headers) > data_end)
+		if (data + sizeof(*ip) + sizeof(*tcp) > end)
 			return false;
-		__builtin_memcpy(&headers, data, sizeof(headers));
-		partial = headers.tcp.check == pseudo_sum(seg, seg->header);
-		headers.ip.check = ~folded((__u16)~headers.ip.check + (__u16)~headers.ip.tot_len +
-					   bpf_htons(sizeof(headers.ip) + grown));
-		headers.ip.tot_len = bpf_htons(sizeof(headers.ip) + grown);
-		headers.tcp.doff = grown / 4;
-		if (partial)
-			headers.tcp.check = pseudo_sum(seg, grown);
-		if (bpf_skb_store_bytes(skb, at, &headers, sizeof(headers), 0))
-			return false;
+		__builtin_memcpy(ip, data, sizeof(*ip) + sizeof(*tcp));
+		ip->check = ~folded((__u16)~ip->check + (__u16)~ip->tot_len + bpf_htons(sizeof(*ip) + grown));
+		ip->tot_len = bpf_htons(sizeof(*ip) + grown);
+		tcp = (void *)(ip + 1);
 	} else {
-		struct headers6 headers;
+		struct ipv6hdr *ip = &headers->v6;
 
-		if (data + sizeof(headers) > data_end)
+		if (data + sizeof(*ip) + sizeof(*tcp) > end)
 			return false;
-		__builtin_memcpy(&headers, data, sizeof(headers));
-		partial = headers.tcp.check == pseudo_sum(seg, seg->header);
-		headers.ip.payload_len = bpf_htons(grown);
-		headers.tcp.doff = grown / 4;
-		if (partial)
-			headers.tcp.check = pseudo_sum(seg, grown);
-		if (bpf_skb_store_bytes(skb, at, &headers, sizeof(headers), 0))
-			return false;
+		__builtin_memcpy(ip, data, sizeof(*ip) + sizeof(*tcp));
+		ip->payload_len = bpf_htons(grown);
+		tcp = (void *)(ip + 1);
 	}
-	if (bpf_skb_store_bytes(skb, seg->tcp_at + seg->header, option, length, 0))
+	partial = tcp->check == pseudo_sum(seg, seg->header);
+	tcp->doff = grown / 4;
+	if (partial)
+		tcp->check = pseudo_sum(seg, grown);
+	if (!copy_words((__u32 *)(tcp + 1), data + place + sizeof(*tcp), end, seg->header / 4 - sizeof(*tcp) / 4))
+		return false;
+	place += seg->header;
+	if (place > WW_STAMPED_HEADERS)
+		return false;
+	put_option((__u32 *)(headers->bytes + place), option, length);
+	if (bpf_skb_store_bytes(skb, at, headers, place + length, 0))
 		return false;
 	if (!partial) {
 		__u32 check_at = seg->tcp_at + offsetof(struct tcphdr, check);
@@ -213,7 +248,7 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
  * Whether the segment answers the SYN that this CPU let in last. The local end is another here where this host
  * translates it (REDIRECT): the SYN came in behind the translation, its answer has passed back through it.
  */
-inline_always bool answers(const struct segment *seg, const struct announcement *syn)
+inline_always bool is_answer_to(const struct segment *seg, const struct announcement *syn)
 {
 	return syn->isn == seg->ack - 1 && syn->remote_port == seg->remote_port &&
 	       address_equal(&syn->remote, &seg->remote);
@@ -320,7 +355,7 @@ inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct seg
 
 	if (!syn)
 		return TC_ACT_SHOT;
-	if (answers(seg, syn)) {
+	if (is_answer_to(seg, syn)) {
 		keep_announcement(syn, seg, nonce);
 	} else if (!recall(syn, seg, nonce)) {
 		if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))

@@ -20,8 +20,8 @@ enum ww_option {
 
 enum ww_limit {
 	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
-	WW_CONNECTING = 16384,	/* slots for SYNs sent; power of two */
-	WW_ANNOUNCED = 16384,	/* slots for SYNs received; power of two */
+	WW_CONNECTING = 2048,	/* slots for SYNs sent; power of two */
+	WW_ANNOUNCED = 2048,	/* slots for SYNs received; power of two */
 	WW_MAX_LIVE = 131072,	/* connections older than a second; more are refused, none is evicted */
 	WW_MAX_ENFORCERS = 8192,	/* peer Enforcers with keys at once */
 	WW_MAX_PEERS = 65536,	/* badges known at once */

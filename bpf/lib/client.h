@@ -102,58 +102,95 @@ inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock
 	return client_open(slot, bpf_get_socket_cookie(skb), &settled);
 }
 
+/* What the tables say of a server whose proof is right, remembered if it may be met. */
+inline_always bool client_ask(struct answer *answer, const struct question *q, struct ww_connecting *slot,
+			      const struct ww_verdict **verdict)
+{
+	__u32 bank = bank_of(q->generation), badge = q->peer;
+	struct ww_unit *unit = unit_at(slot->place);
+	struct ww_peer *peer = bpf_map_lookup_elem(&peers, &badge);
+
+	*verdict = NULL;
+	if (!unit || !peer || unit->badge != slot->unit)
+		return false;
+	if (badge != unit->badge) {
+		*verdict = verdict_of(bank, unit->class[bank], peer->class[bank], WW_OUT, IPPROTO_TCP, q->port);
+		if (!*verdict || (*verdict)->action != WW_ALLOW)
+			return false;
+	}
+	remember(answer, q, *verdict, unit->badge, slot->place, peer->enforcer);
+	return true;
+}
+
+/* Index of the keys shared with the Enforcer of a server; negative, and reported, when there is none. */
+inline_always __s64 client_peer(struct __sk_buff *skb, const struct segment *seg, const struct ww_connecting *slot,
+				__u32 badge, __u32 bank)
+{
+	struct ww_unit *unit = unit_at(slot->place);
+	struct ww_peer *peer;
+
+	if (!unit || unit->badge != slot->unit || !unit->class[bank & 1]) {
+		client_drop(seg, slot->unit, 0, WW_REASON_UNIT_UNKNOWN, NULL);
+		return -1;
+	}
+	peer = bpf_map_lookup_elem(&peers, &badge);
+	if (!peer || !peer->class[bank & 1]) {
+		client_event(skb, seg, WW_EVENT_BADGE_UNKNOWN, badge);
+		client_drop(seg, slot->unit, badge, WW_REASON_BADGE_UNKNOWN, NULL);
+		return -1;
+	}
+	return peer->enforcer;
+}
+
 inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
 				const struct ww_flow_id *id, struct ww_connecting *slot)
 {
-	__u32 generation = generation_now(), bank = bank_of(generation), own = slot->unit, badge;
-	struct ww_verdict *verdict = NULL;
+	struct question q = { .cgroup = id->cgroup, .generation = generation_now(), .direction = WW_OUT };
+	const struct ww_verdict *verdict;
 	struct settled settled = {};
 	struct synack_option option;
 	struct transcript t = {};
-	struct ww_peer *peer;
+	struct answer *answer;
 	struct ww_keys *pair;
-	struct ww_unit *unit;
 	const __u64 *key;
+	__s64 enforcer;
+	bool known;
 
 	if (!load_option(skb, seg, &option, sizeof(option)))
 		return client_without_identity(skb, sk, seg, id, slot);
-	unit = unit_at(slot->place);
-	if (!unit || unit->badge != own || !unit->class[bank])
-		return client_drop(seg, own, 0, WW_REASON_UNIT_UNKNOWN, NULL);
-	badge = bpf_ntohl(option.head.badge);
-	peer = bpf_map_lookup_elem(&peers, &badge);
-	if (!peer || !peer->class[bank]) {
-		client_event(skb, seg, WW_EVENT_BADGE_UNKNOWN, badge);
-		return client_drop(seg, own, badge, WW_REASON_BADGE_UNKNOWN, NULL);
-	}
-	t.client = own;
-	t.server = badge;
+	q.peer = bpf_ntohl(option.head.badge);
+	q.port = bpf_ntohs(id->remote_port);
+	answer = answer_slot(&q);
+	if (!answer)
+		return WW_DROP;
+	known = is_answered(answer, &q) && answer->unit == slot->unit && answer->place == slot->place;
+	enforcer = known ? answer->enforcer : client_peer(skb, seg, slot, q.peer, bank_of(q.generation));
+	if (enforcer < 0)
+		return WW_DROP;
+	t.client = slot->unit;
+	t.server = q.peer;
 	t.client_nonce = slot->nonce;
 	t.server_nonce = load_be48(option.nonce);
 	t.dialled = slot->dialled;
 	t.client_epoch = slot->epoch;
 	t.server_epoch = t.server_nonce & 1;
-	pair = keys_of(peer->enforcer);
+	pair = keys_of(enforcer);
 	key = pair ? pairwise_key(pair, t.client_epoch, t.server_epoch) : NULL;
 	if (!key)
-		return client_drop(seg, own, badge, WW_REASON_KEY_MISSING, NULL);
+		return client_drop(seg, t.client, q.peer, WW_REASON_KEY_MISSING, NULL);
 	if ((proof_of(key, WW_MESSAGE_SYNACK, &t) & WW_PROOF_MASK) != load_be48(option.proof)) {
 		if (++slot->bad_proofs >= WW_BAD_PROOFS)
-			return client_abort(skb, seg, own, badge, WW_REASON_PROOF_WRONG, NULL);
-		return client_drop(seg, own, badge, WW_REASON_PROOF_WRONG, NULL);
+			return client_abort(skb, seg, t.client, q.peer, WW_REASON_PROOF_WRONG, NULL);
+		return client_drop(seg, t.client, q.peer, WW_REASON_PROOF_WRONG, NULL);
 	}
-	if (badge != own) {
-		verdict = verdict_of(bank, unit->class[bank], peer->class[bank], WW_OUT, IPPROTO_TCP,
-				     bpf_ntohs(id->remote_port));
-		if (!verdict || verdict->action != WW_ALLOW)
-			return client_abort(skb, seg, own, badge, WW_REASON_POLICY, verdict);
-	}
+	if (!known && !client_ask(answer, &q, slot, &verdict))
+		return client_abort(skb, seg, t.client, q.peer, WW_REASON_POLICY, verdict);
 	settled.id = id;
-	settled.verdict = verdict;
+	settled.verdict = &answer->verdict;
 	settled.place = slot->place;
 	settled.proof = proof_of(key, WW_MESSAGE_ACK, &t);
-	settled.generation = generation;
-	settled.peer = badge;
+	settled.generation = q.generation;
+	settled.peer = q.peer;
 	settled.server_epoch = t.server_epoch;
 	return client_open(slot, bpf_get_socket_cookie(skb), &settled);
 }

@@ -14,6 +14,7 @@
 #ifndef WW_HANDSHAKE_H
 #define WW_HANDSHAKE_H
 
+#include "answer.h"
 #include "flow.h"
 #include "identity.h"
 

@@ -9,13 +9,39 @@
 #include "handshake.h"
 
 struct listener {
-	struct ww_unit *unit;
 	__u64 cgroup;
 	__u64 place;
 	__u32 generation;
 	__u32 bank;
+	__u32 unit;	/* badge */
+	__u32 class;
 	__u16 port;	/* host order */
 };
+
+/* Finds the unit that a socket is of; false when there is none, which refuses. */
+inline_always bool server_placed(struct __sk_buff *skb, struct listener *at)
+{
+	struct ww_unit *unit = skb->sk ? unit_of_socket(skb->sk, &at->place) : NULL;
+
+	if (!unit || !unit->class[at->bank & 1]) {
+		count_drop(WW_REASON_UNIT_UNKNOWN);
+		return false;
+	}
+	at->unit = unit->badge;
+	at->class = unit->class[at->bank & 1];
+	return true;
+}
+
+/* What this CPU last heard of a pair, about this very question or another. */
+inline_always struct answer *server_answer(struct question *q, const struct listener *at, __u32 badge)
+{
+	q->cgroup = at->cgroup;
+	q->generation = at->generation;
+	q->peer = badge;
+	q->port = at->port;
+	q->direction = WW_IN;
+	return answer_slot(q);
+}
 
 own_frame void server_event(struct __sk_buff *skb, const struct segment *seg, __u32 kind, __u32 badge)
 {
@@ -36,7 +62,7 @@ own_frame void server_event(struct __sk_buff *skb, const struct segment *seg, __
 inline_always int server_refuse(struct __sk_buff *skb, const struct segment *seg, const struct listener *at,
 				__u32 badge, const struct ww_verdict *verdict)
 {
-	report_refusal(&seg->remote, at->unit->badge, badge,
+	report_refusal(&seg->remote, at->unit, badge,
 		       refusal_of(at->port, WW_IN, IPPROTO_TCP, WW_REASON_POLICY), verdict);
 	if ((seg->flags & TCP_SYN) && verdict && (verdict->flags & WW_VERDICT_EXPLICIT))
 		server_event(skb, seg, WW_EVENT_REFUSED, badge);
@@ -45,13 +71,13 @@ inline_always int server_refuse(struct __sk_buff *skb, const struct segment *seg
 
 inline_always int server_drop(const struct segment *seg, const struct listener *at, __u32 badge, enum ww_reason reason)
 {
-	report_refusal(&seg->remote, at->unit->badge, badge, refusal_of(at->port, WW_IN, IPPROTO_TCP, reason), NULL);
+	report_refusal(&seg->remote, at->unit, badge, refusal_of(at->port, WW_IN, IPPROTO_TCP, reason), NULL);
 	return WW_DROP;
 }
 
 inline_always struct ww_verdict *server_verdict(const struct listener *at, __u32 peer_class)
 {
-	return verdict_of(at->bank, at->unit->class[at->bank & 1], peer_class, WW_IN, IPPROTO_TCP, at->port);
+	return verdict_of(at->bank, at->class, peer_class, WW_IN, IPPROTO_TCP, at->port);
 }
 
 /* The connection that a segment belongs to or opens, as its socket sees it or is going to. */
@@ -77,7 +103,7 @@ inline_always bool server_record(struct ww_announced *slot, const struct ww_flow
 		slot->id = *id;
 		slot->place = at->place;
 		slot->badge = badge;
-		slot->unit = at->unit->badge;
+		slot->unit = at->unit;
 		slot->server_isn = seg->ack - 1;
 		judgement_admit(&slot->judged, verdict, at->generation);
 	} else {
@@ -142,7 +168,7 @@ inline_always struct announcement *server_note(const struct segment *seg, const 
 	syn->local_port = seg->local_port;
 	syn->isn = seg->seq;
 	syn->badge = badge;
-	syn->unit = at->unit->badge;
+	syn->unit = at->unit;
 	return syn;
 }
 
@@ -167,31 +193,69 @@ inline_always int server_announced(const struct segment *seg, const struct liste
 	return WW_PASS;
 }
 
-inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
+/* Asks the tables whether a peer may come in, and remembers that it may. */
+own_frame int server_ask(struct __sk_buff *skb, const struct segment *seg, struct listener *at, __u32 badge)
 {
-	struct ww_verdict *verdict;
-	struct syn_option option;
+	struct ww_verdict *verdict = NULL;
+	struct answer *answer;
 	struct ww_peer *peer;
-	struct ww_keys *pair;
-	__u32 badge;
+	struct question q;
 
-	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION)
-		return server_syn_without_identity(skb, seg, at);
-	badge = bpf_ntohl(option.head.badge);
-	if (seg->payload || asks_for_fast_open(skb, seg))
-		return server_drop(seg, at, badge, WW_REASON_SYN_PAYLOAD);
+	if (!server_placed(skb, at))
+		return WW_DROP;
 	peer = server_peer(skb, seg, at, badge);
 	if (!peer)
 		return server_drop(seg, at, badge, WW_REASON_BADGE_UNKNOWN);
-	if (badge != at->unit->badge) {
+	if (badge != at->unit) {
 		verdict = server_verdict(at, peer->class[at->bank & 1]);
 		if (!verdict || verdict->action != WW_ALLOW)
 			return server_refuse(skb, seg, at, badge, verdict);
 	}
-	pair = keys_of(peer->enforcer);
+	answer = server_answer(&q, at, badge);
+	if (!answer)
+		return WW_DROP;
+	remember(answer, &q, verdict, at->unit, at->place, peer->enforcer);
+	return WW_PASS;
+}
+
+/*
+ * The answer about a peer that may come in, with *at* filled in from it; NULL when it may not, which has been
+ * reported. The answer stays what it is until this packet is done with.
+ */
+inline_always struct answer *server_admits(struct __sk_buff *skb, const struct segment *seg, struct listener *at,
+					   __u32 badge)
+{
+	struct question q;
+	struct answer *answer = server_answer(&q, at, badge);
+
+	if (!answer)
+		return NULL;
+	if (!is_answered(answer, &q) && !server_ask(skb, seg, at, badge))
+		return NULL;
+	at->unit = answer->unit;
+	at->place = answer->place;
+	return answer;
+}
+
+inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, struct listener *at)
+{
+	struct syn_option option;
+	struct answer *answer;
+	struct ww_keys *pair;
+	__u32 badge;
+
+	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION)
+		return server_placed(skb, at) ? server_syn_without_identity(skb, seg, at) : WW_DROP;
+	badge = bpf_ntohl(option.head.badge);
+	if (seg->payload || asks_for_fast_open(skb, seg))
+		return server_placed(skb, at) ? server_drop(seg, at, badge, WW_REASON_SYN_PAYLOAD) : WW_DROP;
+	answer = server_admits(skb, seg, at, badge);
+	if (!answer)
+		return WW_DROP;
+	pair = keys_of(answer->enforcer);
 	if (!pair || !pairwise_key(pair, state.epoch, option.epoch))
 		return server_drop(seg, at, badge, WW_REASON_KEY_MISSING);
-	return server_announced(seg, at, &option, peer->enforcer);
+	return server_announced(seg, at, &option, answer->enforcer);
 }
 
 own_frame bool ack_proves(const struct segment *seg, const struct listener *at, const struct ack_option *option,
@@ -201,7 +265,7 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 	__u64 tick = coarse_now() >> WW_TICK_SHIFT, proof = load_be64(option->proof);
 	struct transcript t = {
 		.client = bpf_ntohl(option->head.badge),
-		.server = at->unit->badge,
+		.server = at->unit,
 		.client_nonce = load_be64(option->nonce),
 		.dialled = bpf_ntohs(option->dialled),
 		.client_epoch = option->epoch,
@@ -293,31 +357,25 @@ inline_always int server_plain_ack(struct __sk_buff *skb, const struct segment *
 	}
 }
 
-inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
+inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, struct listener *at)
 {
 	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
-	struct ww_verdict *verdict = NULL;
 	struct ack_option option;
-	struct ww_peer *peer;
+	struct answer *answer;
 	struct ww_keys *pair;
 	__u32 badge;
 
 	if (!load_option(skb, seg, &option, sizeof(option)))
-		return server_plain_ack(skb, seg, at);
+		return server_placed(skb, at) ? server_plain_ack(skb, seg, at) : WW_DROP;
 	badge = bpf_ntohl(option.head.badge);
-	peer = server_peer(skb, seg, at, badge);
-	if (!peer)
-		return server_drop(seg, at, badge, WW_REASON_BADGE_UNKNOWN);
-	pair = keys_of(peer->enforcer);
+	answer = server_admits(skb, seg, at, badge);
+	if (!answer)
+		return WW_DROP;
+	pair = keys_of(answer->enforcer);
 	if (!slot || !pair || !ack_proves(seg, at, &option, pair, slot))
 		return server_drop(seg, at, badge, WW_REASON_PROOF_WRONG);
 	count(WW_COUNT_PROVED);
-	if (badge != at->unit->badge) {
-		verdict = server_verdict(at, peer->class[at->bank & 1]);
-		if (!verdict || verdict->action != WW_ALLOW)
-			return server_refuse(skb, seg, at, badge, verdict);
-	}
-	return server_open(seg, at, badge, verdict);
+	return server_open(seg, at, badge, &answer->verdict);
 }
 
 own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
@@ -336,18 +394,13 @@ own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		return WW_DROP;
 	}
 	at.cgroup = bpf_sk_cgroup_id(sk);
-	at.unit = unit_of_socket(sk, &at.place);
-	if (!at.unit || !at.unit->class[at.bank & 1]) {
-		count_drop(WW_REASON_UNIT_UNKNOWN);
-		return WW_DROP;
-	}
 	switch (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
 	case TCP_SYN:
 		return server_syn(skb, &seg, &at);
 	case TCP_ACK:
 		return server_ack(skb, &seg, &at);
 	default:
-		return server_drop(&seg, &at, 0, WW_REASON_STRAY);
+		return server_placed(skb, &at) ? server_drop(&seg, &at, 0, WW_REASON_STRAY) : WW_DROP;
 	}
 }
 

@@ -66,7 +66,7 @@ def colliding(ground: Ground, remote: str) -> tuple[int, int]:
         if slot in seen:
             return seen[slot], port
         seen[slot] = port
-    raise AssertionError("40,000 ports and no two in one of 16,384 slots")
+    raise AssertionError("40,000 ports and no two in one slot")
 
 
 def from_port(ground: Ground, listener: socket.socket, port: int) -> Connection:

@@ -18,8 +18,8 @@ class Limit(IntEnum):
     """enum ww_limit."""
 
     MAX_LEVELS = 16
-    CONNECTING = 16384
-    ANNOUNCED = 16384
+    CONNECTING = 2048
+    ANNOUNCED = 2048
     MAX_LIVE = 131072
     MAX_ENFORCERS = 8192
     MAX_PEERS = 65536
