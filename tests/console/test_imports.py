@@ -271,3 +271,11 @@ async def test_many_at_once(client: httpx2.AsyncClient) -> None:
         client, {"label": "a", "data": {"externalnetworks": [{**many[0], "description": "x"}, *many[1:60]]}}
     )
     assert (names(fewer["updated"]), len(fewer["deleted"])) == ({"/ n0"}, 60)
+
+
+async def test_another_spelling_of_the_same_is_no_change(client: httpx2.AsyncClient) -> None:
+    entries = ["10.1.2.3/8", "!10.0.0.7", "2001:DB8::/32"]
+    body = {"label": "a", "data": {"externalnetworks": [{**NETWORK, "entries": entries}]}}
+    await done(client, body)
+    again = await done(client, body)
+    assert (len(again["unchanged"]), again["updated"]) == (1, [])

@@ -47,10 +47,10 @@ async def test_a_resource_from_birth_to_death(cli: CommandLine) -> None:
         "--set", "entries=!192.0.2.7", "--set", "associatedTags=net=office", "--json",
     )  # fmt: skip
     assert made.code == 0, made.err
-    assert made.json["entries"] == ["192.0.2.0/24", "!192.0.2.7"]
+    assert made.json["entries"] == ["192.0.2.0/24", "!192.0.2.7/32"]
 
     changed = await cli("api", "update", *network, "office", "--set", "description=Desks", "--json")
-    assert (changed.json["description"], changed.json["entries"]) == ("Desks", ["192.0.2.0/24", "!192.0.2.7"])
+    assert (changed.json["description"], changed.json["entries"]) == ("Desks", ["192.0.2.0/24", "!192.0.2.7/32"])
 
     shown = await cli("api", "get", *network, "office")
     assert "Desks" in shown.out
@@ -143,7 +143,8 @@ async def test_the_same_file_twice_changes_nothing(cli: CommandLine, tmp_path: P
 
 async def test_a_file_that_cannot_be_applied(cli: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(SHOP)
-    (tmp_path / "bad.yaml").write_text("label: bad\ndata: {externalnetworks: [{name: x, entries: [nonsense]}]}\n")
+    network = "{name: x, entries: [10.0.0.0/99], associatedTags: [a=b]}"
+    (tmp_path / "bad.yaml").write_text(f"label: bad\ndata: {{externalnetworks: [{network}]}}\n")
     (tmp_path / "twice.yaml").write_text("label: a\nlabel: b\n")
     (tmp_path / "empty.yaml").write_text("# nothing\n")
 
@@ -206,6 +207,6 @@ async def test_a_profile_instead_of_the_environment(console: Running, tmp_path: 
 async def test_every_stub_of_a_kind_is_accepted_once_filled_in(cli: CommandLine) -> None:
     stub = (await cli("api", "stub", "externalnetwork")).out
     filled = stub.replace("name: ''", "name: office").replace("entries:\n- ''", "entries:\n- 192.0.2.0/24")
-    filled = filled.replace("associatedTags: []", "associatedTags: ['net=office']")
+    filled = filled.replace("associatedTags:\n- ''", "associatedTags:\n- net=office")
     made = await cli("api", "create", "externalnetwork", "-f", "-", stdin=filled)
     assert made.code == 0, made.err
