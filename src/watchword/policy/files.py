@@ -19,13 +19,13 @@ from typing import Any
 
 import msgspec
 
-from watchword.model import registry, tagging, validation
+from watchword.model import registry, tagging, tenancy, validation
 from watchword.model.creation import created
 from watchword.model.decoding import Undecodable, convert
 from watchword.model.problems import Invalid
 from watchword.model.registry import Kind
-from watchword.model.resources import Namespace, PolicyTest, ProcessingUnit
-from watchword.policy import assertions
+from watchword.model.resources import Namespace, NamespaceMappingPolicy, PolicyTest, ProcessingUnit
+from watchword.policy import assertions, placement
 from watchword.policy.entries import entries
 from watchword.policy.namespaces import ROOT, reaches, upwards, whole_path
 from watchword.policy.world import PARTS, World
@@ -34,6 +34,9 @@ from watchword.wire.policy import EnforcerEntry
 #: What files may hold, in an order in which each finds what it needs.
 PLURALS = (
     "namespaces",
+    "namespacemappingpolicies",
+    "enforcerprofiles",
+    "enforcerprofilemappingpolicies",
     "processingunits",
     "externalnetworks",
     "networkrulesetpolicies",
@@ -196,6 +199,7 @@ class _Loading:
             self._existing(parent)
         placed = msgspec.structs.replace(namespace, id=_identifier("namespace", "", path), name=path, namespace=parent)
         validation.check(placed, self._tag_prefixes(parent) if parent else ())
+        tenancy.check(placed, self._chain(parent) if parent else ())
         self._unique(("namespace", "", path))
         self.found["namespace", "", path] = placed
         self.namespaces[path] = placed
@@ -208,11 +212,26 @@ class _Loading:
 
     def _keep(self, kind: Kind, resource: Any) -> None:
         validation.check(resource, self._tag_prefixes(resource.namespace))
-        self._unique((kind.singular, resource.namespace, resource.name))
+        if isinstance(resource, NamespaceMappingPolicy) and resource.mapped_namespace not in self.namespaces:
+            raise Invalid("mappedNamespace", f"there is no namespace {resource.mapped_namespace!r}", "add it here")
         if isinstance(resource, ProcessingUnit):
-            resource = self._with_badge(resource)
+            resource = self._mapped(kind, self._with_badge(resource))
+        self._unique((kind.singular, resource.namespace, resource.name))
         resource = tagging.normalised(kind, resource, self._organisation(resource.namespace))
         self.found[kind.singular, resource.namespace, resource.name] = resource
+
+    def _mapped(self, kind: Kind, unit: ProcessingUnit) -> ProcessingUnit:
+        """``unit`` where mapping policies put it; they only ever move units down, so this ends."""
+        policies = [each for each in self.found.values() if isinstance(each, NamespaceMappingPolicy)]
+        while True:
+            tagged = tagging.normalised(kind, unit, self._organisation(unit.namespace))
+            here = [each for each in policies if each.namespace == unit.namespace]
+            policy = placement.mapping(here, frozenset(tagged.normalized_tags))
+            if policy is None:
+                return unit
+            unit = msgspec.structs.replace(
+                unit, namespace=policy.mapped_namespace, mapped_by=[*unit.mapped_by, policy.id]
+            )
 
     def _with_badge(self, unit: ProcessingUnit) -> ProcessingUnit:
         badge = unit.badge or int.from_bytes(hashlib.sha256(unit.id.encode()).digest()[:4], "big")
@@ -236,7 +255,7 @@ class _Loading:
         return sorted({prefix for each in self._chain(path) for prefix in each.tag_prefixes})
 
     def _organisation(self, path: str) -> set[str]:
-        return {tag for each in self._chain(path) for tag in each.organizational_metadata}
+        return {tag for each in self._chain(path) for tag in tenancy.given(each)}
 
     def _note(self, document: Document, error: Invalid, name: str = "") -> None:
         self.problems.append(

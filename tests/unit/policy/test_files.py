@@ -169,3 +169,22 @@ def test_intents_are_two_rulesets_and_tests_are_ready() -> None:
     assert sorted(key.partition(":")[2] for key in found.world.rulesets) == ["in", "out"]
     assert len({ruleset.resource for ruleset in found.world.rulesets.values()}) == 1
     assert [each.name for each in found.tests] == ["t"]
+
+
+def test_mapping_policies_move_units_as_on_a_console() -> None:
+    """And what has no part in policy is checked all the same, so that every file that can be applied can be tested."""
+    mapping = {"name": "m", "subject": [["app=web"]], "mappedNamespace": "/shop"}
+    units = [{"name": "web-9", "associatedTags": ["app=web"]}, {"name": "other", "associatedTags": ["app=x"]}]
+    content = data(
+        namespacemappingpolicies=[mapping], processingunits=units, enforcerprofiles=[{"name": "p", "keyLifetime": 3600}]
+    )
+    world = load(documents(content)).world
+    assert (by_name(world, "web-9").namespace, by_name(world, "other").namespace) == ("/shop", "/")
+    assert "$namespace=/shop" in by_name(world, "web-9").tags
+    away = {**mapping, "mappedNamespace": "/nowhere"}
+    assert "1:data.namespacemappingpolicies[0].mappedNamespace" in problems(data(namespacemappingpolicies=[away]))
+    above = {**mapping, "namespace": "/shop", "mappedNamespace": "/other"}
+    spaces = {"data": {"namespaces": [{"name": "other"}]}}
+    assert "2:data.namespacemappingpolicies[0].mappedNamespace" in problems(
+        spaces, data(namespacemappingpolicies=[above])
+    )
