@@ -66,7 +66,7 @@ class Matrix:
     def change(self, step: Step) -> Outcome:
         """Take one step."""
         outcome = Outcome()
-        retired = {end for local in step.locals.gone for end in self._ends[local].values()}
+        retired = {end for local in step.locals.gone for end in self._ends.pop(local).values()}
         holding = self._holding(step, retired)
         dirty = self._dirty(step, holding)
         for end, remotes in self._concerned(retired, dirty, step.remotes.gone).items():
@@ -74,8 +74,6 @@ class Matrix:
                 outcome.verdicts.update(dict.fromkeys(end.leave(remote, self._remotes[remote])))
         for end in retired:
             self._retire(end, outcome)
-        for local in step.locals.gone:
-            del self._ends[local]
         self._exchange_rules(step, holding)
         self._exchange_remotes(step.remotes)
         new = [end for local, number in step.locals.fresh.items() for end in self._enlist(local, number)]

@@ -75,7 +75,8 @@ class Banks:
             for family in self._prefix_maps.values()
             for k, v in family.items()
         }
-        self._verdicts = {_key_of(k): _value_of(v) for k, v in verdicts.items_batched()}
+        self._values: dict[_Value, _Value] = {}  # one object for each: there are few, and many verdicts
+        self._verdicts = {_key_of(k): self._shared(_value_of(v)) for k, v in verdicts.items_batched()}
         self._filled: list[policy.Tables | None] = [None, None]
 
     def fill(self, bank: int, tables: policy.Tables, places: Mapping[int, int]) -> None:
@@ -216,7 +217,10 @@ class Banks:
             return None
         # without a verdict it says only "reachable": no look-up for a verdict comes there
         action, flags, rule, observed = self._value(verdict) if verdict else (0, 0, 0, 0)
-        return action, int(flags | VerdictFlag.REACHABLE * hoped), rule, observed
+        return self._shared((action, int(flags | VerdictFlag.REACHABLE * hoped), rule, observed))
+
+    def _shared(self, value: _Value) -> _Value:
+        return self._values.setdefault(value, value)
 
     def _value(self, verdict: policy.Verdict) -> _Value:
         flags = VerdictFlag.EXPLICIT * verdict.explicit | VerdictFlag.LOG * verdict.log
