@@ -112,11 +112,13 @@ def mixed(world: World, other: World, reader: str) -> World:
     def part(name: str, letter: str) -> dict[str, object]:
         ours, theirs = getattr(world, name), getattr(other, name)
         mine = {key: entry for key, entry in ours.items() if known(entry)}
-        strange = {
-            f"{letter}{key}": dataclasses.replace(entry, id=f"{letter}{key}", name=f"strange {key}")
-            for key, entry in theirs.items()
-            if not known(entry)
-        }
+        strange = {}
+        for key, entry in theirs.items():
+            if not known(entry):
+                changes = {"origin": f"z{entry.origin}"} if getattr(entry, "origin", "") else {}
+                strange[f"{letter}{key}"] = dataclasses.replace(
+                    entry, id=f"{letter}{key}", name=f"strange {key}", **changes
+                )
         return {**mine, **strange}
 
     units: dict[str, Unit] = part("units", "z")  # type: ignore[assignment]

@@ -2,7 +2,8 @@
 
 1. Explanations are quick and answered at once, on the event loop.
 2. Lint and differences may take seconds: they run in a thread, one at a time, on worlds that nobody
-   changes any more. What they count is kept for the next one.
+   changes any more. What they count is kept for the next one, and so are the last findings: asking
+   again costs nothing while policy stays as it is.
 3. Whoever asks is answered from what they may know (:mod:`watchword.policy.views`) and nothing else.
 """
 
@@ -29,6 +30,7 @@ class Inquiries:
         self._other = Rulebook()
         self._survey = Survey()
         self._lock = asyncio.Lock()
+        self._last: tuple[World, tuple[object, ...], tuple[lint.Finding, ...]] | None = None
 
     def explain(
         self, world: World, live: bool, source: str | Unit, destination: str | Unit, flow: tuple[int, int], reader: str
@@ -52,8 +54,11 @@ class Inquiries:
             seen = view(world, reader)
             return lint.findings(seen, survey=self._survey, within=within, changed=changed, now=now)
 
+        asked = reader, within, dict(changed), now.date()
         async with self._lock:
-            return await asyncio.to_thread(work)
+            if self._last is None or self._last[0] is not world or self._last[1] != asked:
+                self._last = world, asked, await asyncio.to_thread(work)
+            return self._last[2]
 
     async def difference(self, old: World, new: World, reader: str, limit: int) -> Difference:
         """What ``new`` decides differently, as far as a reader of ``reader`` may know."""

@@ -212,12 +212,19 @@ class Landscape:
 
     def count(self, kinds: FrozenBitMap) -> int:
         """How many units some kinds have."""
-        return sum(kinds.intersection_cardinality(plane) << bit for bit, plane in enumerate(self._planes))
+        if len(kinds) <= _FEW:
+            sizes = self._sizes
+            return sum([sizes[kind] for kind in kinds])
+        return sum([kinds.intersection_cardinality(plane) << bit for bit, plane in enumerate(self._planes)])
+
+    @functools.cached_property
+    def _sizes(self) -> list[int]:
+        return [len(kind.units) for kind in self.kinds]
 
     @functools.cached_property
     def _planes(self) -> list[FrozenBitMap]:
         """For each binary digit the kinds whose number of units has it."""
-        sizes = [len(kind.units) for kind in self.kinds]
+        sizes = self._sizes
         digits = max(sizes, default=0).bit_length()
         return [FrozenBitMap(number for number, size in enumerate(sizes) if size >> bit & 1) for bit in range(digits)]
 
@@ -227,6 +234,9 @@ class Landscape:
 
 
 _NOBODY = FrozenBitMap()
+
+#: So many kinds are counted one by one.
+_FEW = 16
 
 
 def _absent(kind: Kind) -> Unit:

@@ -71,7 +71,7 @@ def _units(landscape: Landscape, kinds: FrozenBitMap, ids: list[str]) -> str:
     # only whole tags that rules ask for are the same for all units of a kind
     exact = landscape.vocabulary.exact
     shared = sorted(exact.intersection(*(landscape.unit(kind).tags for kind in kinds)))
-    telling = [tag for tag in shared if not tag.startswith("$")] or shared
+    telling = sorted((tag for tag in shared if not tag.startswith("$")), key=lambda tag: (tag[0] == "@", tag)) or shared
     for chosen in (*((tag,) for tag in telling), tuple(telling)):
         if chosen and landscape.selected((chosen,)) & here == kinds:
             return f"{len(ids)} units {' and '.join(chosen)}{where}"

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from watchword.model import prefixes
-from watchword.model.expressions import matches
 from watchword.model.prefixes import Address
 from watchword.policy.anchors import anchors, terms
 from watchword.policy.namespaces import upwards
+from watchword.policy.tagged import Alternative
 from watchword.policy.world import Network, Ruleset, Unit, World
 
 Entry = TypeVar("Entry")
@@ -28,6 +28,7 @@ class Rulebook:
     def __init__(self) -> None:
         self._rulesets: Mapping[str, Ruleset] = {}
         self._networks: Mapping[str, Network] = {}
+        self._subjects: dict[str, tuple[Alternative, ...]] = {}
         self._anchored: defaultdict[str, defaultdict[str, set[str]]]  # namespace, term, IDs
         self._anchored = defaultdict(lambda: defaultdict(set))
         self._prefixes: defaultdict[tuple[int, int], defaultdict[int, set[tuple[str, bool]]]]
@@ -49,7 +50,14 @@ class Rulebook:
                 for term in wanted & anchored.keys():
                     for key in anchored[term]:
                         found[key] = self._rulesets[key]
-        return [found[key] for key in sorted(found) if matches(found[key].subject, tags)]
+        return [found[key] for key in sorted(found) if self._matches(found[key], tags)]
+
+    def _matches(self, ruleset: Ruleset, tags: frozenset[str]) -> bool:
+        """Whether its subject does; taken apart once."""
+        subject = self._subjects.get(ruleset.id)
+        if subject is None:
+            subject = self._subjects[ruleset.id] = tuple(map(Alternative, ruleset.subject))
+        return any(alternative.holds(tags) for alternative in subject)
 
     def containing(self, address: Address) -> list[Network]:
         """Every network that an address belongs to, by ID."""
@@ -76,6 +84,7 @@ class Rulebook:
             anchored[anchor].add(ruleset.id)
 
     def _forget_ruleset(self, ruleset: Ruleset) -> None:
+        self._subjects.pop(ruleset.id, None)
         anchored = self._anchored[ruleset.namespace]
         for anchor in anchors(ruleset.subject):
             anchored[anchor].discard(ruleset.id)

@@ -49,7 +49,8 @@ class Acceptance(NamedTuple):
                     if shown < 0:
                         shown = max(first, self.starts[place])
                     refusing = refusing | (peers - there)
-                accepting = accepting | there
+                if there:
+                    accepting = accepting | there
                 place += 1
         return refusing, accepting, shown
 
@@ -124,7 +125,7 @@ class _Count:
 
     placed: PlacedRule
     refused: int = 0
-    passing: int = 0
+    passing: bool = False
     shown: Witness | None = None
 
 
@@ -171,16 +172,17 @@ def _add(
     """Count one kind's flows of one rule."""
     units = len(landscape.kinds[kind].units)
     alone = FrozenBitMap((kind,)) if units == 1 else _NOBODY
-    refused, passing = _NOBODY, _NOBODY
+    refused = _NOBODY
     for peers, ports in boxes:
-        refusing, accepting, shown = acceptance.divided(peers - alone, ports)
-        refused, passing = refused | refusing, passing | accepting
+        refusing, accepting, shown = acceptance.divided(peers - alone if alone else peers, ports)
+        refused = refused | refusing if refused else refusing
+        count.passing = count.passing or bool(accepting)
         if refusing and count.shown is None:
             point = ((shown, shown),)
             _, accepts, _ = acceptance.divided(refusing, point)
             count.shown = witness(landscape, kind, min(refusing - accepts), point, direction)
-    count.refused += units * (landscape.count(refused) - (kind in refused))
-    count.passing += units * (landscape.count(passing) - (kind in passing))
+    if refused:
+        count.refused += units * (landscape.count(refused) - (kind in refused))
 
 
 def _tell(count: _Count, tell: Callable[[Finding], None]) -> None:
