@@ -64,6 +64,10 @@ mutate: setup ## Change a module line by line and see whether its tests notice: 
 bench-compiler: setup ## The Enforcer's compiler: from nothing, one peer, one rule; last line is JSON
 	@$(PYTHON) -m bench.compiler
 
+.PHONY: bench-policy
+bench-policy: setup ## The policy engine with up to 100,000 processing units; last line is JSON
+	@$(PYTHON) -m bench.policy
+
 .PHONY: docs
 docs: $(INSTALLED) ## Write the generated reference pages (docs/cli.md) anew
 	@$(PYTHON) scripts/cli-reference docs/cli.md

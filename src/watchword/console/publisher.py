@@ -21,6 +21,7 @@ from watchword.console.holdings import Holding
 from watchword.console.roster import Roster
 from watchword.console.store.records import Record
 from watchword.policy.engine import Engine
+from watchword.policy.engine.loading import undisturbed
 from watchword.wire.policy import PolicyDelta, PolicyDocument
 
 #: Seconds within which changes are pushed together.
@@ -56,7 +57,8 @@ class Publisher:
 
     def load(self, revision: int, stored: Iterable[Record]) -> None:
         """Start from everything that is stored."""
-        self.engine.load(revision, self.roster.follow(revision, [(None, record) for record in stored]))
+        with undisturbed():
+            self.engine.load(revision, self.roster.follow(revision, [(None, record) for record in stored]))
 
     def follow(self, revision: int, effects: list[Effect]) -> None:
         """Take over a committed revision and see to it that it is pushed."""

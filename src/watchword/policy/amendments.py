@@ -24,7 +24,7 @@ from watchword.wire.policy import (
 )
 
 
-class Amendment(msgspec.Struct, frozen=True, eq=False):
+class Amendment(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The content of a :class:`PolicyDelta`; what the fields mean is said there. Nobody modifies its tables."""
 
     units: dict[str, UnitEntry] = {}
@@ -88,8 +88,8 @@ class _Merger:
             name: {} for name in ("units", "rules", "selectors", "peers", "enforcers", "networks")
         }
         self.removed: defaultdict[str, dict[str | int, None]] = defaultdict(dict)
-        self.joined: defaultdict[Any, dict[Any, None]] = defaultdict(dict)  # selector to badges
-        self.left: defaultdict[Any, dict[Any, None]] = defaultdict(dict)
+        self.joined: _Moves = {}
+        self.left: _Moves = {}
         self.everybody: bool | None = None
         self.asked: tuple[int, ...] | None = None
 
@@ -102,9 +102,9 @@ class _Merger:
             if more:
                 entries.update(more)
         for selector, badges in amendment.left.items():
-            self._move(selector, badges, self.joined, self.left)
+            _move(selector, badges, self.joined, self.left)
         for selector, badges in amendment.joined.items():
-            self._move(selector, badges, self.left, self.joined)
+            _move(selector, badges, self.left, self.joined)
         if amendment.everybody is not None:
             self.everybody = amendment.everybody
         if amendment.asked is not None:
@@ -115,26 +115,12 @@ class _Merger:
         for key in keys:
             entries.pop(key, None)
             removed[key] = None
-            if table == "selectors":
-                self.joined.pop(key, None)
-                self.left.pop(key, None)
-            elif table == "peers":
-                for moved in (self.joined, self.left):
-                    for badges in moved.values():
-                        badges.pop(key, None)
-
-    @staticmethod
-    def _move(
-        selector: str,
-        badges: Iterable[int],
-        origin: dict[Any, dict[Any, None]],
-        target: dict[Any, dict[Any, None]],
-    ) -> None:
-        known = origin.get(selector)
-        if known:
-            for badge in badges:
-                known.pop(badge, None)
-        target[selector].update(dict.fromkeys(badges))
+            for moves in (self.joined, self.left):
+                if table == "selectors":
+                    moves.pop(key, None)
+                elif table == "peers":
+                    for selector in moves:
+                        _opened(moves, selector).pop(key, None)
 
     def result(self) -> Amendment:
         """What all of them do."""
@@ -146,3 +132,25 @@ class _Merger:
             everybody=self.everybody,
             asked=self.asked,
         )
+
+
+#: Selectors to badges, which are a tuple until one has to be found among them.
+_Moves = dict[Any, dict[Any, None] | tuple[int, ...]]
+
+
+def _opened(moves: _Moves, selector: str) -> dict[Any, None]:
+    badges = moves.get(selector, ())
+    if isinstance(badges, tuple):
+        badges = moves[selector] = dict.fromkeys(badges)
+    return badges
+
+
+def _move(selector: str, badges: tuple[int, ...], origin: _Moves, target: _Moves) -> None:
+    if selector in origin:
+        known = _opened(origin, selector)
+        for badge in badges:
+            known.pop(badge, None)
+    if selector in target:
+        _opened(target, selector).update(dict.fromkeys(badges))
+    else:
+        target[selector] = badges

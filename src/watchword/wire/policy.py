@@ -10,6 +10,9 @@ that comes to match a selector *joins* it, in every document that uses the selec
 document for as long as a selector of the document matches it, a local unit or a badge asked for is
 it, or everybody is a peer; nobody has to say that it goes after that.
 
+Entries are made of strings and numbers, in no cycle: the garbage collector need not look at them
+(``gc=False``), and there may be hundreds of thousands.
+
 Unknown fields are errors everywhere (lessons, rule 2): an Enforcer that does not understand a
 document rejects it whole and keeps the one it has.
 """
@@ -29,7 +32,7 @@ from watchword.wire.multiset import element, encoded
 Action = Literal["Allow", "Reject"]
 
 
-class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One rule of one ruleset. Its key in the document is ``<ruleset id>/<in|out>/<index>``."""
 
     ruleset: str
@@ -43,7 +46,7 @@ class RuleEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: bool = True
 
 
-class UnitEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnitEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One local processing unit. Its key in the document is the Console's unit ID."""
 
     native_id: str  # the Enforcer's own name for it, as registered
@@ -57,7 +60,7 @@ class UnitEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_outgoing: Action
 
 
-class PeerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PeerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One identity a local unit may meet. Its key in the document is its badge.
 
     Local units appear here too: a host's units meet each other by the same rules.
@@ -70,7 +73,7 @@ class PeerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     selectors: tuple[str, ...]  # those of this document that match it, sorted
 
 
-class PeerFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PeerFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What every document says alike of one identity. Its key is its badge."""
 
     unit: str
@@ -79,7 +82,7 @@ class PeerFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enforcer: str  # key into ``enforcers``
 
 
-class DatapathKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DatapathKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An X25519 public key of one epoch, signed by its Enforcer's signing key (identity.keys)."""
 
     epoch: int
@@ -87,14 +90,14 @@ class DatapathKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: bytes  # Ed25519, 64 bytes
 
 
-class EnforcerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EnforcerEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An Enforcer whose units a local unit may meet. Its key in the document is its ID."""
 
     certificate: bytes  # DER, issued by the Console's CA
     keys: tuple[DatapathKey, ...]  # at most two, newest first
 
 
-class NetworkEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NetworkEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One external network. Its key in the document is its ID."""
 
     name: str
@@ -123,7 +126,7 @@ class PolicyDocument(msgspec.Struct, forbid_unknown_fields=True):
 TABLES = ("units", "rules", "selectors", "peers", "enforcers", "networks")
 
 
-class PolicyDelta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyDelta(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What changes between two revisions of one Enforcer's document.
 
     Applied in this order: what is ``removed`` goes (a selector from every peer that it matched, too);

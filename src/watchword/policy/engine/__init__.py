@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from watchword.policy.amendments import Amendment, merged
-from watchword.policy.engine.documents import Reading
+from watchword.policy.engine.documents import Reading, total
 from watchword.policy.engine.nouns import Station
 from watchword.policy.engine.populace import Populace
 from watchword.policy.engine.rulebook import Rulebook
@@ -81,7 +81,7 @@ class Engine:
             self._state.muted = False
         self._state.collect()
         for station in self._state.stations.values():
-            station.total = None
+            station.total = station.local = None
         self._state.revision = revision
 
     def apply(self, revision: int, alterations: Iterable[Alteration]) -> Publication:
@@ -108,10 +108,8 @@ class Engine:
 
         Raises :class:`LookupError` when there is no such Enforcer.
         """
-        station = self._station(enforcer)
-        if station.total is None:
-            station.total = Reading(self._state, station).total()
-        return sealed(self._state.revision if revision is None else revision, station.total)
+        found = total(self._state, self._station(enforcer))
+        return sealed(self._state.revision if revision is None else revision, found)
 
     def _station(self, enforcer: str) -> Station:
         station = self._state.stations.get(enforcer)
@@ -155,11 +153,11 @@ class Engine:
     def _amendments(self) -> dict[str, Amendment]:
         """What was told, one amendment for each Enforcer; those that were told the same share it."""
         shared: dict[tuple[int, ...], Amendment] = {}
-        found = {}
+        found: dict[str, Amendment] = {}
         for station, told in self._state.collect().items():
-            if self._state.stations.get(station.id) is not station:
-                continue  # it went
-            station.total = None
+            if len(told) == 1:
+                found[station.id] = told[0]
+                continue
             key = tuple(map(id, told))
             amendment = shared.get(key)
             if amendment is None:

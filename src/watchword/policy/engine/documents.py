@@ -84,20 +84,30 @@ class Reading:
             for identifier, keys in sorted(listed.items())
         }
 
-    def total(self) -> int:
-        """What :func:`watchword.wire.policy.total` gives for the document, from sums that are kept."""
+    def local(self) -> int:
+        """The sum of the elements that are not about the members of selectors or about everybody."""
         state, station = self._state, self._station
-        everybody = station in state.open
-        found = scope_element(station.id, everybody, self._asked)
+        found = scope_element(station.id, station in state.open, self._asked)
         found += element("enforcers", station.id, station.digest)
         found += sum([state.entry_element(number) for number in self._own])
         found += sum([placement.total for placement in self._placements])
-        for selector in self._selectors:
-            found += selector.own + selector.members()
+        found += sum([selector.own for selector in self._selectors])
         found += sum([element("networks", key, entry) for key, entry in self._networks().items()])
         kept = sum([state.elements[number] for number in self._kept()])
-        if kept:
-            found += members_element("", kept)
-        if everybody and state.everybody:
-            found += members_element("*", state.everybody)
-        return found
+        return found + members_element("", kept) if kept else found
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """The selectors of the document."""
+        return tuple(self._selectors)
+
+
+def total(state: State, station: Station) -> int:
+    """What :func:`watchword.wire.policy.total` gives for the document of an Enforcer, from sums that are kept."""
+    if station.total is None:
+        if station.local is None:
+            reading = Reading(state, station)
+            station.local, station.selectors = reading.local(), reading.selectors
+        found = station.local + sum([selector.members() for selector in station.selectors])
+        station.total = found + state.everybody_element() if station in state.open else found
+    return station.total

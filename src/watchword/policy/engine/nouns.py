@@ -20,7 +20,7 @@ DIRECTIONS: tuple[Direction, Direction] = ("in", "out")
 class Station:
     """One Enforcer, as the reader of a document."""
 
-    __slots__ = ("asked", "digest", "entry", "id", "openings", "total")
+    __slots__ = ("asked", "digest", "entry", "id", "local", "openings", "selectors", "total")
 
     def __init__(self, identifier: str, entry: EnforcerEntry) -> None:
         self.id = identifier
@@ -28,7 +28,10 @@ class Station:
         self.digest = enforcer_digest(entry)
         self.openings = 0  # local units of which some default allows
         self.asked: frozenset[int] = frozenset()  # badges, also of units that do not exist
-        self.total: int | None = None  # the sum of its document's elements; None when not known
+        # sums of its document's elements: all, and all but the members of its selectors; None: not known
+        self.total: int | None = None
+        self.local: int | None = None
+        self.selectors: tuple[Selector, ...] = ()  # of its document; as of ``local``
 
     def replace(self, entry: EnforcerEntry) -> None:
         """Take over another certificate or other keys."""

@@ -9,7 +9,7 @@ from pyroaring import AbstractBitMap, BitMap
 
 from watchword.policy.amendments import Amendment
 from watchword.policy.engine.nouns import Placement, Station
-from watchword.policy.engine.state import State, facts
+from watchword.policy.engine.state import State
 from watchword.policy.engine.subscriptions import Subscriptions
 from watchword.policy.tagged import Membership
 from watchword.policy.world import Unit
@@ -63,12 +63,11 @@ class Populace:
         if station is None:
             return
         if unit.badge:
-            one = state.elements[number] = state.element(unit, station)
+            one = state.identify(number, unit, station)
             state.present.add(number)
-            state.everybody += one
             state.badges[unit.badge] = number
-            for crowd in state.crowds_of(memberships):
-                crowd.total += one
+            self._weigh(memberships, one)
+            state.weigh_everybody(one)
             self._introduce(number, unit, memberships)
         if state.climate(unit.namespace).open:
             self.open({station: +1})
@@ -83,18 +82,21 @@ class Populace:
             return
         if number in state.present:
             readers = state.readers(unit, memberships)
-            one, state.elements[number] = state.elements[number], 0
+            one, state.elements[number], state.facts[number] = state.elements[number], 0, None
             state.present.discard(number)
-            state.everybody -= one
             del state.badges[unit.badge]
-            for crowd in state.crowds_of(memberships):
-                crowd.total -= one
-            state.tell(readers, Amendment(removed={"peers": (unit.badge,)}))
+            self._weigh(memberships, -one)
+            state.weigh_everybody(-one)
+            state.tell_members(readers, Amendment(removed={"peers": (unit.badge,)}))
             self._tell_askers(unit.badge)
         self.recount([(station, state.counting(number), ())])
         if state.climate(unit.namespace).open:
             self.open({station: -1})
         state.tell([station], Amendment(removed={"units": (unit.id,)}))
+
+    def _weigh(self, memberships: Iterable[Membership], change: int) -> None:
+        for crowd in self._state.crowds_of(memberships):
+            self._state.weigh(crowd, change)
 
     def _introduce(self, number: int, unit: Unit, memberships: list[Membership]) -> None:
         """Tell everybody who meets it of a new identity."""
@@ -103,8 +105,8 @@ class Populace:
             return
         readers = state.readers(unit, memberships)
         strangers = state.unacquainted(readers, unit, number)
-        state.tell(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
-        state.tell(readers, Amendment(peers={unit.badge: facts(unit)}))
+        state.tell_members(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
+        state.tell_members(readers, Amendment(peers=state.known_as(number)))
         self._tell_moved(unit.badge, memberships, joined=True)
         self._tell_askers(unit.badge)
 
@@ -114,7 +116,8 @@ class Populace:
             for selector in crowd.selectors:
                 if selector.audience:
                     moved: dict[str, tuple[int, ...]] = {selector.key: (badge,)}
-                    state.tell(selector.audience, Amendment(joined=moved) if joined else Amendment(left=moved))
+                    amendment = Amendment(joined=moved) if joined else Amendment(left=moved)
+                    state.tell_members(selector.audience, amendment)
 
     def _tell_askers(self, badge: int) -> None:
         for station in self._state.askers.get(badge, ()):
@@ -134,7 +137,7 @@ class Populace:
             unit = state.units.thing(number)
             strangers = state.unacquainted({station}, unit, number)
             state.tell(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
-            state.tell([station], Amendment(peers={badge: facts(unit)}))
+            state.tell([station], Amendment(peers=state.known_as(number)))
         for badge in fresh:
             state.askers[badge][station] = None
         if self.asked(station) != before:
@@ -160,17 +163,14 @@ class Populace:
         if station is None:
             return
         if unit.badge:
-            renamed = facts(before) != facts(unit)
+            renamed = (before.name, before.namespace) != (unit.name, unit.namespace)
             old = state.elements[number]
-            new = state.elements[number] = state.element(unit, station) if renamed else old
-            state.everybody += new - old
-            for crowd in state.crowds_of(shift.left):
-                crowd.total -= old
-            for crowd in state.crowds_of(shift.joined):
-                crowd.total += new
+            new = state.identify(number, unit, station) if renamed else old
+            self._weigh(shift.left, -old)
+            self._weigh(shift.joined, new)
             if renamed:
-                for crowd in state.crowds_of(shift.stayed):
-                    crowd.total += new - old
+                self._weigh(shift.stayed, new - old)
+                state.weigh_everybody(new - old)
             self._reintroduce(number, unit, shift.joined, shift.stayed + shift.left, renamed=renamed)
             self._tell_moved(unit.badge, shift.left, joined=False)
             self._tell_moved(unit.badge, shift.joined, joined=True)
@@ -193,8 +193,10 @@ class Populace:
         acquainted = state.readers(unit, known)
         newcomers -= acquainted
         strangers = state.unacquainted(newcomers, unit, number)
-        state.tell(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
-        state.tell(newcomers | acquainted if renamed else newcomers, Amendment(peers={unit.badge: facts(unit)}))
+        state.tell_members(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
+        state.tell_members(newcomers, Amendment(peers=state.known_as(number)))
+        if renamed:
+            state.tell(acquainted, Amendment(peers=state.known_as(number)))
 
     def _tell_entry(self, station: Station, number: int, unit: Unit) -> None:
         if not self._state.muted:
@@ -258,10 +260,8 @@ class Populace:
         if closed:
             state.tell(closed, Amendment(everybody=False))
         if opened and not state.muted:
-            units = list(state.units.things(state.present))
-            everybody = {unit.badge: facts(unit) for unit in units}
-            enforcers = {unit.enforcer for unit in units}
-            entries = {identifier: state.stations[identifier].entry for identifier in enforcers}
+            everybody = state.introduction(state.present)
+            entries = {station.id: station.entry for station in state.enforcers_of(state.present)}
             state.tell(opened, Amendment(peers=everybody, enforcers=entries, everybody=True))
 
     def numbers(self, paths: Iterable[str]) -> AbstractBitMap:

@@ -6,7 +6,7 @@ import weakref
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pyroaring import BitMap
+from pyroaring import AbstractBitMap, BitMap
 
 from watchword.policy import selection
 from watchword.policy.amendments import Amendment
@@ -16,7 +16,12 @@ from watchword.policy.selectors import SelectorIndex
 from watchword.policy.tagged import Membership, TaggedIndex
 from watchword.policy.world import Namespace, Network, Unit
 from watchword.wire.multiset import element
-from watchword.wire.policy import PeerFacts, UnitEntry, peer_element
+from watchword.wire.policy import PeerFacts, UnitEntry, members_element, peer_element
+
+#: Up to so many Enforcers are looked at one by one; of more those are left out who know one of the first few
+#: other units of the Enforcer in question.
+ONE_BY_ONE = 40
+NEIGHBOURS = 3
 
 
 class State:
@@ -39,9 +44,12 @@ class State:
         self.elements: list[int] = []  # 0 for a unit that is not present
         self.entries: list[UnitEntry | None] = []  # None: not made yet
         self.totals: list[int] = []  # the element of the entry; 0: not made yet
+        self.facts: list[PeerFacts | None] = []  # what documents say of it; None: it is not present
+        self.badge: list[int] = []
         # identities
         self.present = BitMap()
         self.everybody = 0  # the sum of their elements
+        self._everybody = (0, 0)  # a sum, and the element made of it
         self.badges: dict[int, int] = {}  # to numbers
         self.open: dict[Station, None] = {}  # Enforcers for which everybody is a peer
         self.askers: defaultdict[int, dict[Station, None]] = defaultdict(dict)  # by badge
@@ -56,11 +64,49 @@ class State:
 
     def tell(self, stations: Iterable[Station], amendment: Amendment) -> None:
         """The documents of these Enforcers change so."""
-        told = self._told
         if self.muted:
             return
+        told = self._told
         for station in stations:
             told[station].append(amendment)
+            station.local = station.total = None
+
+    def tell_members(self, stations: Iterable[Station], amendment: Amendment) -> None:
+        """Like :meth:`tell` for what changes nothing but who is a member of selectors, or of everybody.
+
+        What that means for digests is :meth:`weigh`'s business.
+        """
+        if self.muted:
+            return
+        told = self._told
+        for station in stations:
+            told[station].append(amendment)
+
+    def weigh(self, crowd: Crowd, change: int) -> None:
+        """The members of a crowd add up to so much more; so do the documents that know it."""
+        if self.muted:
+            crowd.total += change
+            return
+        known = [(selector, selector.members()) for selector in crowd.selectors if selector.audience]
+        crowd.total += change
+        for selector, before in known:
+            difference = selector.members() - before
+            for station in selector.audience:
+                if station.total is not None:
+                    station.total += difference
+
+    def weigh_everybody(self, change: int) -> None:
+        """All identities add up to so much more."""
+        before = self.everybody_element()
+        self.everybody += change
+        difference = self.everybody_element() - before
+        for station in self.open:
+            if station.total is not None:
+                station.total += difference
+
+    def hush(self, station: Station) -> None:
+        """An Enforcer goes: there is nobody to tell."""
+        self._told.pop(station, None)
 
     def collect(self) -> dict[Station, list[Amendment]]:
         """What was told since the last time."""
@@ -74,14 +120,39 @@ class State:
             self.elements.append(0)
             self.entries.append(None)
             self.totals.append(0)
+            self.facts.append(None)
+            self.badge.append(0)
 
     def station_of(self, unit: Unit) -> Station | None:
         """The unit's Enforcer, if it is known."""
         return self.stations.get(unit.enforcer)
 
-    def element(self, unit: Unit, station: Station) -> int:
-        """A present unit as a member of selectors."""
-        return peer_element(unit.badge, facts(unit), station.digest)
+    def identify(self, number: int, unit: Unit, station: Station) -> int:
+        """Note who a present unit is; its element as a member of selectors."""
+        known = PeerFacts(unit.id, unit.name, unit.namespace, unit.enforcer)
+        self.facts[number], self.badge[number] = known, unit.badge
+        one = self.elements[number] = peer_element(unit.badge, known, station.digest)
+        return one
+
+    def known_as(self, number: int) -> dict[int, PeerFacts]:
+        """What documents say of a present unit."""
+        return self.introduction([number])
+
+    def introduction(self, numbers: Iterable[int]) -> dict[int, PeerFacts]:
+        """What documents say of present units, by badge."""
+        facts, badge = self.facts, self.badge
+        return {badge[number]: known for number in numbers if (known := facts[number]) is not None}
+
+    def badges_of(self, numbers: Iterable[int]) -> tuple[int, ...]:
+        """The badges of present units."""
+        return tuple(map(self.badge.__getitem__, numbers))
+
+    def enforcers_of(self, numbers: AbstractBitMap) -> list[Station]:
+        """The Enforcers of present units."""
+        if len(numbers) < len(self.stations):
+            return [self.stations[key] for key in {self.units.thing(number).enforcer for number in numbers}]
+        units = self.units
+        return [station for key, station in self.stations.items() if units.enforcer(key).intersect(numbers)]
 
     def crowds_of(self, memberships: Iterable[Membership]) -> list[Crowd]:
         """Those of them that are expressions of objects."""
@@ -99,19 +170,46 @@ class State:
         return found
 
     def unacquainted(self, readers: set[Station], unit: Unit, number: int) -> set[Station]:
-        """Those of ``readers`` whose documents have no peer of the unit's Enforcer apart from it."""
+        """Those of ``readers`` whose documents have no peer of the unit's Enforcer apart from it.
+
+        There may be others among them when there are many: to tell somebody twice of an Enforcer costs
+        less than to find out.
+        """
+        neighbours = BitMap(self.units.enforcer(unit.enforcer) & self.present)
+        neighbours.discard(number)
         remaining = readers - {self.stations[unit.enforcer]}
-        for other in self.units.enforcer(unit.enforcer) & self.present:
-            if other == number:
-                continue
+        for other in list(neighbours)[:NEIGHBOURS]:
+            if len(remaining) <= ONE_BY_ONE:
+                break
             neighbour = self.units.thing(other)
             remaining = remaining.difference(self.open, self.askers.get(neighbour.badge, ()))
             for crowd in self.crowds_of(self.units.memberships(neighbour.tags)):
                 for selector in crowd.selectors:
-                    if not remaining:
-                        return remaining
-                    remaining = remaining.difference(selector.audience)
-        return remaining
+                    if not remaining.isdisjoint(selector.audience):
+                        remaining = remaining.difference(selector.audience)
+        if len(remaining) > ONE_BY_ONE:
+            return remaining
+        return {station for station in remaining if not self._meets(station, neighbours)}
+
+    def _meets(self, station: Station, numbers: AbstractBitMap) -> bool:
+        """Whether some of these identities is a peer of an Enforcer that is not theirs."""
+        if station in self.open:
+            return bool(numbers)
+        if any(self.badges[badge] in numbers for badge in station.asked if badge in self.badges):
+            return True
+        return any(
+            selector.crowd is not None and selector.crowd.membership.numbers.intersect(numbers)
+            for selector in self.selectors_of(station)
+        )
+
+    def selectors_of(self, station: Station) -> Iterable[Selector]:
+        """The selectors of a document."""
+        if station.local is not None:
+            return station.selectors
+        placements = {each for number in self.units.enforcer(station.id) for each in self.counting(number)}
+        return {
+            selector for placement in placements for selector in placement.selectors if station in selector.audience
+        }
 
     # --- what counts for units ---------------------------------------------------------------
 
@@ -211,12 +309,13 @@ class State:
             self.totals[number] = element("units", self.units.thing(number).id, self.entry(number))
         return self.totals[number]
 
+    def everybody_element(self) -> int:
+        """The element of everybody, for the documents in which everybody is a peer; 0 when there is nobody."""
+        if self.everybody is not self._everybody[0]:
+            self._everybody = (self.everybody, members_element("*", self.everybody) if self.everybody else 0)
+        return self._everybody[1]
+
     def stale(self, number: int) -> None:
         """A unit's entry is another than before."""
         self.entries[number] = None
         self.totals[number] = 0
-
-
-def facts(unit: Unit) -> PeerFacts:
-    """What every document says alike of a unit."""
-    return PeerFacts(unit.id, unit.name, unit.namespace, unit.enforcer)

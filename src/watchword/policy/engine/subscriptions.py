@@ -16,11 +16,11 @@ from watchword.model.expressions import Expression, normalised
 from watchword.policy import selection
 from watchword.policy.amendments import Amendment
 from watchword.policy.engine.nouns import Crowd, Placement, Selector, Station
-from watchword.policy.engine.state import State, facts
+from watchword.policy.engine.state import State
 from watchword.policy.selection import PlacedRule
 from watchword.policy.selectors import selector_key
 from watchword.policy.world import Network
-from watchword.wire.policy import EnforcerEntry, NetworkEntry
+from watchword.wire.policy import NetworkEntry
 
 #: Up to so many Enforcers get only what they lack; more get all the members, the same for each.
 APART = 8
@@ -148,8 +148,7 @@ class Subscriptions:
             return
         expressions = {selector.key: selector.expression}
         members = selector.crowd.membership.numbers & state.present if selector.crowd else BitMap()
-        units = state.units
-        joined = {selector.key: tuple([units.thing(number).badge for number in members])} if members else {}
+        joined = {selector.key: state.badges_of(members)} if members else {}
         if len(stations) > APART:
             state.tell(stations, self._all_of(members, BitMap(), Amendment(selectors=expressions, joined=joined)))
             return
@@ -163,21 +162,16 @@ class Subscriptions:
     def _all_of(self, newcomers: AbstractBitMap, known: AbstractBitMap, amendment: Amendment) -> Amendment:
         """``amendment`` with who the newcomers are, and their Enforcers as far as not known by others."""
         state = self._state
-        units = list(state.units.things(newcomers))
         return Amendment(
             selectors=amendment.selectors,
             joined=amendment.joined,
-            peers={unit.badge: facts(unit) for unit in units},
-            enforcers=self._enforcers({unit.enforcer for unit in units}, known),
+            peers=state.introduction(newcomers),
+            enforcers={
+                station.id: station.entry
+                for station in state.enforcers_of(newcomers)
+                if not state.units.enforcer(station.id).intersect(known)
+            },
         )
-
-    def _enforcers(self, identifiers: Iterable[str], known: AbstractBitMap) -> dict[str, EnforcerEntry]:
-        state = self._state
-        return {
-            identifier: state.stations[identifier].entry
-            for identifier in identifiers
-            if not state.units.enforcer(identifier).intersect(known)
-        }
 
     def known(self, station: Station, apart_from: Selector | None = None) -> BitMap:
         """The numbers of the identities in a document, leaving out what only one selector brings."""
@@ -187,12 +181,11 @@ class Subscriptions:
         own = state.units.enforcer(station.id)
         asked = BitMap(state.badges[badge] for badge in station.asked if badge in state.badges)
         crowds = {
-            selector.crowd.membership
-            for placement in {each for number in own for each in state.counting(number)}
-            for selector in placement.selectors
-            if selector.crowd is not None and selector is not apart_from and station in selector.audience
+            selector.crowd
+            for selector in state.selectors_of(station)
+            if selector.crowd is not None and selector is not apart_from
         }
-        return BitMap.union(BitMap(), own, asked, *(membership.numbers for membership in crowds)) & state.present
+        return BitMap.union(BitMap(), own, asked, *(crowd.membership.numbers for crowd in crowds)) & state.present
 
     # --- external networks ------------------------------------------------------------------------
 
@@ -202,30 +195,39 @@ class Subscriptions:
 
     def refresh(self) -> None:
         """Tell the documents whose networks may have changed what their entries are now."""
-        state = self._state
         self._known.clear()
         dirty, self._dirty = self._dirty, defaultdict(set)
-        if state.muted:
+        if self._state.muted:
             return
+        few = set().union(*dirty.values())
+        selectors = {station: self._state.selectors_of(station) for station in few} if len(few) <= APART else {}
         for identifier, stations in dirty.items():
-            network = state.networks.get(identifier)
+            network = self._state.networks.get(identifier)
             listed: defaultdict[Station, list[str]] = defaultdict(list)
-            for selector in self._sights(network) if network is not None else ():
-                if len(stations) < len(selector.audience):
-                    readers: Iterable[Station] = [station for station in stations if station in selector.audience]
-                else:
-                    readers = [station for station in selector.audience if station in stations]
-                for station in readers:
-                    listed[station].append(selector.key)
+            if selectors:
+                for station in stations:
+                    listed[station] = [each.key for each in selectors[station] if identifier in each.networks]
+            elif network is not None:
+                self._list(network, stations, listed)
             alike: defaultdict[tuple[str, ...], list[Station]] = defaultdict(list)
             for station in stations:
                 alike[tuple(sorted(listed.get(station, ())))].append(station)
-            for keys, readers_ in alike.items():
+            for keys, readers in alike.items():
                 if network is not None and keys:
                     amendment = Amendment(networks={identifier: network_entry(network, keys)})
                 else:
                     amendment = Amendment(removed={"networks": (identifier,)})
-                state.tell(readers_, amendment)
+                self._state.tell(readers, amendment)
+
+    def _list(self, network: Network, stations: set[Station], listed: dict[Station, list[str]]) -> None:
+        """The selectors by which many documents name a network."""
+        for selector in self._sights(network):
+            if len(stations) < len(selector.audience):
+                readers = [station for station in stations if station in selector.audience]
+            else:
+                readers = [station for station in selector.audience if station in stations]
+            for station in readers:
+                listed[station].append(selector.key)
 
     def _sights(self, network: Network) -> Iterable[Selector]:
         """Every selector that names a network."""

@@ -163,10 +163,10 @@ class Surroundings:
             memberships = state.units.memberships(unit.tags)
             readers |= state.readers(unit, memberships)
             old = state.elements[number]
-            new = state.elements[number] = state.element(unit, station)
-            state.everybody += new - old
+            new = state.identify(number, unit, station)
+            state.weigh_everybody(new - old)
             for crowd in state.crowds_of(memberships):
-                crowd.total += new - old
+                state.weigh(crowd, new - old)
         state.tell(readers, Amendment(enforcers={station.id: entry}))
 
     def drop_enforcer(self, identifier: str) -> None:
@@ -178,6 +178,7 @@ class Surroundings:
             self._populace.leave(number, unit, state.units.memberships(unit.tags))
         self._populace.ask(station, frozenset())
         del state.stations[identifier]
+        state.hush(station)
 
 
 def _shown(network: Network) -> tuple[object, ...]:
