@@ -19,24 +19,31 @@ struct {
 	__type(value, __u64);
 } hopes SEC(".maps");
 
+inline_always bool is_loopback(const struct ww_address *address)
+{
+	if (address_is_v4(address))
+		return (address->word[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return !address->word[0] && !address->word[1] && !address->word[2] && address->word[3] == bpf_htonl(1);
+}
+
 inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *remote)
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);
 	struct ww_verdict *verdict;
 	struct ww_unit *unit;
-	__u64 place, hope, *hoped;
+	__u64 place, hope, *hoped, cgroup = bpf_get_current_cgroup_id();
 	__u32 index;
 
 	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP)
 		return WW_PASS;
-	if (is_agent(bpf_get_current_cgroup_id()))
+	if (is_agent(cgroup))
 		return WW_PASS;
 	if (!generation) {
 		count_drop(WW_REASON_TABLES_EMPTY);
 		return WW_DROP;
 	}
-	hope = (bpf_get_current_cgroup_id() * 0x9e3779b97f4a7c15ULL) ^ ((__u64)generation << 16 | port);
+	hope = (cgroup * 0x9e3779b97f4a7c15ULL) ^ ((__u64)generation << 16 | port);
 	hope *= 0xbf58476d1ce4e5b9ULL;
 	index = hope >> 56;
 	hoped = bpf_map_lookup_elem(&hopes, &index);
@@ -47,6 +54,8 @@ inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *rem
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return WW_DROP;
 	}
+	if (is_loopback(remote))
+		return WW_PASS; /* it may be the unit itself, which no table names */
 	if (identity_reachable(bank, unit->class[bank], IPPROTO_TCP, port)) {
 		if (hoped)
 			WRITE_ONCE(*hoped, hope);

@@ -174,7 +174,7 @@ inline_always bool too_full(struct __sk_buff *skb, const struct segment *seg)
 		return true;
 	if (seg->header < sizeof(struct tcphdr) + sizeof(last))
 		return false;
-	return !bpf_skb_load_bytes(skb, seg->tcp_at + seg->header - sizeof(last), last, sizeof(last)) &&
+	return load_header(skb, seg->tcp_at + seg->header - sizeof(last), last, sizeof(last)) &&
 	       last[0] == TCPOPT_MPTCP && last[1] == sizeof(last);
 }
 

@@ -78,7 +78,7 @@ inline_always int client_open(struct ww_connecting *slot, __u64 cookie, const st
 
 /* No option: the address speaks. The slot is not trusted for whose connection it is. */
 inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
-					  const struct ww_flow_id *id, struct ww_connecting *slot)
+					  const struct ww_flow_id *id, struct ww_connecting *slot, __u64 cookie)
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
 	struct ww_verdict *verdict;
@@ -99,7 +99,7 @@ inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock
 	settled.verdict = verdict;
 	settled.place = place;
 	settled.generation = generation;
-	return client_open(slot, bpf_get_socket_cookie(skb), &settled);
+	return client_open(slot, cookie, &settled);
 }
 
 /* What the tables say of a server whose proof is right, remembered if it may be met. */
@@ -143,7 +143,7 @@ inline_always __s64 client_peer(struct __sk_buff *skb, const struct segment *seg
 }
 
 inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
-				const struct ww_flow_id *id, struct ww_connecting *slot)
+				const struct ww_flow_id *id, struct ww_connecting *slot, __u64 cookie)
 {
 	struct question q = { .cgroup = id->cgroup, .generation = generation_now(), .direction = WW_OUT };
 	const struct ww_verdict *verdict;
@@ -157,7 +157,7 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
 	bool known;
 
 	if (!load_option(skb, seg, &option, sizeof(option)))
-		return client_without_identity(skb, sk, seg, id, slot);
+		return client_without_identity(skb, sk, seg, id, slot, cookie);
 	q.peer = bpf_ntohl(option.head.badge);
 	q.port = bpf_ntohs(id->remote_port);
 	answer = answer_slot(&q);
@@ -192,7 +192,7 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
 	settled.generation = q.generation;
 	settled.peer = q.peer;
 	settled.server_epoch = t.server_epoch;
-	return client_open(slot, bpf_get_socket_cookie(skb), &settled);
+	return client_open(slot, cookie, &settled);
 }
 
 /*
@@ -230,7 +230,7 @@ own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		return WW_DROP;
 	}
 	flow_id_of(&id, sk, cgroup);
-	return client_synack(skb, sk, &seg, &id, slot);
+	return client_synack(skb, sk, &seg, &id, slot, cookie);
 }
 
 #endif /* WW_CLIENT_H */

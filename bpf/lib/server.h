@@ -262,7 +262,7 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 			  struct ww_keys *pair, const struct ww_announced *slot)
 {
 	const __u64 *key = pairwise_key(pair, option->server_epoch, option->epoch);
-	__u64 tick = coarse_now() >> WW_TICK_SHIFT, proof = load_be64(option->proof);
+	__u64 tick, proof = load_be64(option->proof);
 	struct transcript t = {
 		.client = bpf_ntohl(option->head.badge),
 		.server = at->unit,
@@ -279,6 +279,7 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 		if (proof_of(key, WW_MESSAGE_ACK, &t) == proof)
 			return true;
 	}
+	tick = coarse_now() >> WW_TICK_SHIFT;
 	t.server_nonce = server_nonce(&seg->remote, seg->remote_port, seg->ack - 1, tick, option->server_epoch);
 	if (proof_of(key, WW_MESSAGE_ACK, &t) == proof)
 		return true;
