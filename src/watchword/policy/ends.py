@@ -84,8 +84,6 @@ class End:
         self._rules: dict[str, tuple[Placed, ...]] = {}
         self._settled: dict[frozenset[str], _Settled] = {}
         self.reachable: frozenset[tuple[int, int]] = frozenset()
-        #: Whether what is reachable depends on segments that no rule of this end names.
-        self.wide = False
         for placed in rules:
             self.put(placed)
 
@@ -176,19 +174,23 @@ class End:
 
     # --- what connect() may hope for ------------------------------------------------------------
 
-    def reach(self) -> None:
+    def reach(self) -> bool:
         """Find anew the protocols and segments that a peer matching one selector, or none, is allowed.
 
         Nobody can be allowed more than a peer that matches just one Allow rule's selector, whoever is
         enrolled at the moment; so this neither depends on the peers nor refuses one that is about to
-        become known.
+        become known. Returns whether it depends on segments that no rule of this end names.
         """
-        self.wide = False
         everything = frozenset(((ANY_PROTOCOL, 0),))
         found: set[tuple[int, int]] = set()
+        wide = False
         for selector in self._rules if self._default != "Allow" else ():
-            found |= self._allowed(self._placed((selector,)))
+            placed = self._placed((selector,))
+            allowed = self._allowed(placed)
+            wide = wide or (allowed != everything and self._allows(self._space.without_ports(placed)))
+            found |= allowed
         self.reachable = everything if self._default == "Allow" or everything & found else frozenset(found)
+        return wide
 
     def _allowed(self, rules: list[Placed]) -> set[tuple[int, int]]:
         """Protocols and segments that these rules allow; only (ANY_PROTOCOL, 0) when that is everything."""
@@ -210,7 +212,6 @@ class End:
         if broad and not refused:
             return {(ANY_PROTOCOL, 0)}
         if broad:
-            self.wide = True
             others = frozenset(range(ANY_PROTOCOL)) - space.named() - {TCP, UDP}
             allowed.update((protocol, 0) for protocol in others)
         return allowed

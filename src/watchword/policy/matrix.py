@@ -175,9 +175,9 @@ class Matrix:
         for end in ends:
             if end.direction == "out":
                 outcome.reachable.update(dict.fromkeys(_reachable(end)))
-                end.reach()
+                wide = end.reach()
                 outcome.reachable.update(dict.fromkeys(_reachable(end), True))
-                (self._wide.add if end.wide else self._wide.discard)(end)
+                (self._wide.add if wide else self._wide.discard)(end)
 
 
 def _reachable(end: End) -> Iterator[Reachable]:
