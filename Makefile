@@ -58,7 +58,7 @@ bench-throughput: setup ## Bulk throughput against the bare kernel; last line is
 
 .PHONY: mutate
 mutate: setup ## Change a module line by line and see whether its tests notice: MODULE=policy/verdicts.py
-	@scripts/mutate $(or $(MODULE),$(error say which module: make mutate MODULE=policy/verdicts.py))
+	@$(PYTHON) scripts/mutate $(or $(MODULE),$(error say which module: make mutate MODULE=policy/verdicts.py))
 
 .PHONY: bench-compiler
 bench-compiler: setup ## The Enforcer's compiler: from nothing, one peer, one rule; last line is JSON

@@ -182,14 +182,17 @@ class End:
         become known. Returns whether it depends on segments that no rule of this end names.
         """
         everything = frozenset(((ANY_PROTOCOL, 0),))
+        if self._default == "Allow":
+            self.reachable = everything
+            return False
         found: set[tuple[int, int]] = set()
         wide = False
-        for selector in self._rules if self._default != "Allow" else ():
+        for selector in self._rules:
             placed = self._placed((selector,))
             allowed = self._allowed(placed)
             wide = wide or (allowed != everything and self._allows(self._space.without_ports(placed)))
             found |= allowed
-        self.reachable = everything if self._default == "Allow" or everything & found else frozenset(found)
+        self.reachable = everything if everything & found else frozenset(found)
         return wide
 
     def _allowed(self, rules: list[Placed]) -> set[tuple[int, int]]:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.policy.shop import keyed, network, rule, ruleset, unit, world
 from watchword.model.problems import Invalid
 from watchword.policy.compile import Compiler, compile
-from watchword.policy.lookup import lookup, prefix_of, reachable, segment_of
+from watchword.policy.lookup import lookup, prefix_of, reachable, segment_of, verdict
 from watchword.policy.render import render
 from watchword.policy.tables import SOMEWHERE, Tables
 from watchword.policy.world import Namespace, World
@@ -145,6 +145,41 @@ def test_icmp_types_are_told_apart_and_refused_where_they_are_not_looked_at() ->
     assert lookup(made, "web", 21, "out", 1, 5 << 8 | 1).action == "Reject"
     blind = [verdict for key, verdict in made.verdicts.items() if (key.protocol, key.segment) == (1, 0)]
     assert [verdict.action for verdict in blind] == ["Reject"]
+
+
+def blind(made: Tables, peer: int) -> str:
+    """What web is told about ICMP by a datapath that does not look at types."""
+    local, known = made.units["web"].local_class, made.peers[peer].peer_class
+    return verdict(made, local, known, "out", 1, 0).action
+
+
+def test_icmp_is_not_refused_where_all_types_are_allowed_though_others_tell_them_apart() -> None:
+    whole = ruleset("whole", "/shop", [["app=web"]], out=[rule("Allow", [["app=db"]], "icmp")])
+    cutting = ruleset("cutting", "/shop", [["app=web"]], out=[rule("Allow", [["app=job"]], "icmp/8")])
+    made = tables(rulesets=keyed(whole, cutting))
+    assert blind(made, 21) == "Allow"
+    assert blind(made, 31) == "Reject", "one type is allowed, the others are not"
+    assert lookup(made, "web", 31, "out", 1, 8 << 8).action == "Allow"
+    assert lookup(made, "web", 31, "out", 1, 9 << 8).action == "Reject"
+
+
+def test_the_default_is_that_of_the_direction() -> None:
+    made = tables(namespaces={"/": Namespace("/", "Allow", "Reject")})
+    assert lookup(made, "api", 21, "in", 6, 1).action == "Allow"
+    assert lookup(made, "api", 21, "out", 6, 1).action == "Reject"
+
+
+def test_what_others_cut_is_reachable_where_all_but_one_port_is() -> None:
+    out = [rule("Allow", [["app=db"]], "any"), rule("Reject", [["app=db"]], "tcp/22")]
+    wide = ruleset("s", "/shop", [["app=web"]], out=out)
+    other = ruleset("o", "/shop", [["app=api"]], out=[rule("Allow", [["app=job"]], "tcp/80", "gre")])
+    made = tables(rulesets=keyed(wide, other))
+    flows = {(6, 22): False, (6, 80): True, (6, 81): True, (47, 0): True, (50, 0): True}
+    assert {flow: reachable(made, "web", *flow) for flow in flows} == flows
+    assert {flow: reachable(made, "api", *flow) for flow in flows} == dict.fromkeys(flows, False) | {
+        (6, 80): True,
+        (47, 0): True,
+    }
 
 
 def test_numbers_stay_while_others_come_and_go() -> None:
