@@ -5,6 +5,7 @@
  * handshake, end of a connection, or revision. What leaves is policed by refuse and stamp.
  */
 #include "lib/client.h"
+#include "lib/closing.h"
 #include "lib/datagram.h"
 #include "lib/server.h"
 

@@ -7,7 +7,7 @@
  * out the connections that may not live, one struct ww_event each, for the agent to reset.
  */
 #define WW_ITERATOR
-#include "lib/handshake.h"
+#include "lib/closing.h"
 
 /*
  * Records without a socket for two looks in a row are forgotten, if they have had one for certain or are
