@@ -23,6 +23,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from watchword.console import applying, history, lifecycle
+from watchword.console.api.askedworlds import draft_record
 from watchword.console.api.context import Context
 from watchword.console.changes import Change
 from watchword.console.history import ObjectChange
@@ -31,7 +32,6 @@ from watchword.console.problems import Problem, invalid
 from watchword.console.store import records
 from watchword.console.store.records import Record
 from watchword.console.store.schema import TABLES
-from watchword.console.worlds import draft_record
 from watchword.model import registry
 from watchword.model.declarations import Part
 from watchword.model.problems import Invalid

@@ -5,12 +5,12 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from watchword.console.api.context import Context, check_parameters, context, json_answer, number
+from watchword.console.api.askedworlds import drafted_world, revised_world
+from watchword.console.api.context import check_parameters, context, json_answer, number
 from watchword.console.problems import invalid
-from watchword.console.worlds import Units, draft_record, drafted, world_at
+from watchword.console.worlds import Units
 from watchword.model.problems import Invalid
 from watchword.policy.difference import LIMIT
-from watchword.policy.world import World
 
 #: The most entries of one answer.
 LARGEST_PAGE = 10_000
@@ -25,8 +25,11 @@ async def endpoint(request: Request) -> Response:
     if draft and to:
         raise invalid(Invalid("draft", "and to are two worlds to compare with", "name one of them"))
     units = _units(request)
-    before = await _at(asked, "from", units)
-    after = await _drafted(asked, draft) if draft else await _at(asked, "to", units)
+    before = await revised_world(asked, request.query_params.get("from", "latest"), "from", units)
+    if draft:
+        after = await drafted_world(asked, draft)
+    else:
+        after = await revised_world(asked, request.query_params.get("to", "latest"), "to", units)
     return json_answer(await asked.console.inquiries.difference(before, after, asked.actor.namespace, limit))
 
 
@@ -37,18 +40,3 @@ def _units(request: Request) -> Units:
     if text == "then":
         return "then"
     raise invalid(Invalid("units", f"{text[:40]!r} is unknown", "write now or then"))
-
-
-async def _at(asked: Context, name: str, units: Units) -> World:
-    text = asked.request.query_params.get(name, "latest")
-    if text == "latest":
-        return asked.console.roster.world
-    if not text.isdecimal():
-        raise invalid(Invalid(name, f"{text[:40]!r} is no revision", "write its number, or latest"))
-    return await world_at(asked.console, int(text[:18]), units)
-
-
-async def _drafted(asked: Context, key: str) -> World:
-    async with asked.console.database.reading() as connection:
-        record = await draft_record(connection, asked, key)
-    return drafted(asked.console.roster.world, record)

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from watchword.console import drafts, history
+from watchword.console.api.askedworlds import draft_record
 from watchword.console.api.context import Context, check_parameters, context, decoded, flag, json_answer, raw_body
 from watchword.console.api.histories import ChangeShown, shown
 from watchword.console.api.resources import REVISION_HEADER, etag
@@ -14,7 +15,6 @@ from watchword.console.decoding import convert
 from watchword.console.drafts import Additions, TakenBack
 from watchword.console.problems import Problem
 from watchword.console.store.records import Record
-from watchword.console.worlds import draft_record
 from watchword.model.declarations import Part
 from watchword.model.resources import Draft, DraftChange
 

@@ -12,11 +12,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from watchword.console.api.askedworlds import asked_world
 from watchword.console.api.context import Context, check_parameters, context, decoded, json_answer, raw_body
 from watchword.console.decoding import convert
 from watchword.console.problems import Problem, invalid
 from watchword.console.spaces import space
-from watchword.console.worlds import asked_world
 from watchword.model import ports, tags
 from watchword.model.declarations import Part
 from watchword.model.prefixes import parse_address

@@ -7,11 +7,11 @@ import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
+from watchword.console.api.askedworlds import asked_world
 from watchword.console.api.context import Context, check_parameters, context, json_answer, number
 from watchword.console.problems import invalid
 from watchword.console.store import records
 from watchword.console.store.schema import TABLES
-from watchword.console.worlds import asked_world
 from watchword.model import registry
 from watchword.model.declarations import Part
 from watchword.model.problems import Invalid

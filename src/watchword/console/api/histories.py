@@ -15,14 +15,14 @@ from starlette.responses import Response
 
 from watchword.console import history
 from watchword.console.actors import Actor
+from watchword.console.api.askedworlds import numbered
 from watchword.console.api.context import Context, check_parameters, context, flag, json_answer, number
 from watchword.console.history import ObjectChange
-from watchword.console.problems import Problem, invalid
+from watchword.console.problems import Problem
 from watchword.console.store import records
 from watchword.console.store.schema import TABLES, revision_changes
 from watchword.model import registry
 from watchword.model.declarations import Part
-from watchword.model.problems import Invalid
 from watchword.model.resources import Revision
 from watchword.policy.namespaces import ROOT
 
@@ -213,9 +213,7 @@ async def chain(request: Request) -> Response:
 def _number(asked: Context, text: str, path: str) -> int:
     if text == "latest":
         return asked.console.roster.world.revision
-    if not text.isdecimal():
-        raise invalid(Invalid(path, f"{text[:40]!r} is no revision", "write its number, or latest"))
-    value = int(text[:18])
+    value = numbered(text, path)
     if not value:
         raise Problem("not-found", "there is no revision 0; the first is 1")
     return value

@@ -5,11 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from watchword.console.api.askedworlds import asked_world
 from watchword.console.api.context import check_parameters, context, json_answer
 from watchword.console.policytests import TEST
 from watchword.console.store import records
 from watchword.console.store.schema import TABLES
-from watchword.console.worlds import asked_world
 from watchword.model.declarations import Part
 from watchword.model.resources import AssertionResult
 from watchword.policy import assertions
