@@ -35,8 +35,10 @@ def test_algebra(one: set[int], other: set[int]) -> None:
 
 
 def test_edges() -> None:
+    assert EVERYTHING == ((0, 254 << 16 | 65535),)
     assert portsets.complement(NOTHING) == EVERYTHING
     assert portsets.complement(EVERYTHING) == NOTHING
+    assert portsets.complement(((0, LAST - 1),)) == ((LAST, LAST),)
     assert portsets.common(EVERYTHING, ((3, 5),)) == ((3, 5),) == portsets.common(((3, 5),), EVERYTHING)
     assert portsets.of((PortRange(6, 1, 80), PortRange(6, 81, 90))) == portsets.of((PortRange(6, 1, 90),))
     assert portsets.of((PortRange(6, 1, 1), ports.ANYTHING)) == EVERYTHING
