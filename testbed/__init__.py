@@ -12,9 +12,10 @@ packages (``packaging/debian-packages.txt``); imports nothing of Watchword, exce
 
 from testbed.bed import Testbed
 from testbed.capture import Capture, Frame
+from testbed.end import End
 from testbed.firewall import Drop, Match
 from testbed.host import Host
-from testbed.link import End, Link
+from testbed.link import Link
 from testbed.middlebox import Middlebox
 from testbed.packets import Option, Segment
 from testbed.process import Process

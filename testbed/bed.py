@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from testbed import remains
+from testbed.cabling import join
 from testbed.host import Host
-from testbed.link import Link, join
+from testbed.link import Link
 from testbed.middlebox import Middlebox
 from testbed.router import Router
 

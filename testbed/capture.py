@@ -15,12 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from testbed.machine import Machine
 from testbed.packets import Segment, parse_frame
-
-if TYPE_CHECKING:
-    from testbed.host import Host
 
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
@@ -78,11 +75,11 @@ def _clause(words: list[str], text: str) -> Filter:
 class Capture:
     """A running capture of TCP segments; a context manager, and a list of frames when it is over."""
 
-    def __init__(self, host: Host, filter: str | Filter = "tcp") -> None:
+    def __init__(self, machine: Machine, filter: str | Filter = "tcp") -> None:
         self.frames: list[Frame] = []
         self.lost = 0  # frames the kernel had no room for
         self._filter = compile_filter(filter) if isinstance(filter, str) else filter
-        self._socket = host.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+        self._socket = machine.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._socket.setblocking(False)

@@ -1,14 +1,12 @@
-"""Matching and dropping packets by iptables rules of one host, for both IP versions."""
+"""Matching and dropping packets by iptables rules of one machine, for both IP versions."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from testbed.host import Host
+from testbed.machine import Machine
 
 _FLAG_NAMES = {"F": "FIN", "S": "SYN", "R": "RST", "A": "ACK"}
 _chain_numbers = itertools.count(1)
@@ -56,16 +54,16 @@ class Match:
         return words
 
 
-def rule(host: Host, version: int, *arguments: str) -> str:
-    """Run iptables (4) or ip6tables (6) on a host; returns its output."""
-    return host.run(["iptables" if version == 4 else "ip6tables", "-w", *arguments]).stdout
+def rule(machine: Machine, version: int, *arguments: str) -> str:
+    """Run iptables (4) or ip6tables (6) on a machine; returns its output."""
+    return machine.run(["iptables" if version == 4 else "ip6tables", "-w", *arguments]).stdout
 
 
 class Drop:
     """Packets that are being dropped, and how many have been."""
 
-    def __init__(self, host: Host, table: str, chain: str, where: list[str], match: Match) -> None:
-        self._host, self._table, self._chain, self._match = host, table, chain, match
+    def __init__(self, machine: Machine, table: str, chain: str, where: list[str], match: Match) -> None:
+        self._machine, self._table, self._chain, self._match = machine, table, chain, match
         self._own = f"drop{next(_chain_numbers)}"
         self._where = where
 
@@ -101,4 +99,4 @@ class Drop:
         return [*self._where, *self._match.arguments(version), "-j", self._own]
 
     def _rule(self, version: int, *arguments: str) -> str:
-        return rule(self._host, version, "-t", self._table, *arguments)
+        return rule(self._machine, version, "-t", self._table, *arguments)

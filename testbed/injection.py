@@ -11,12 +11,9 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from testbed.end import End
 from testbed.packets import Segment
-
-if TYPE_CHECKING:
-    from testbed.link import End
 
 _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from testbed.end import End
 from testbed.host import Host
 from testbed.injection import onto_wire
-from testbed.link import End, Link
+from testbed.link import Link
 from testbed.packets import Segment, parse_packet
 
 _ETH_P_ALL = 3
