@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from tests.unit.policy.shop import keyed, network
 from watchword.model import prefixes
 from watchword.policy.blocks import FIRST_BLOCK, blocks
@@ -50,6 +52,9 @@ def test_ipv4_in_ipv6_clothes_is_no_address_of_ipv6() -> None:
     assert set(members(around, half)) == {frozenset(), frozenset({"around", "half"})}
     beyond = network("beyond", "/", "::fffe:0:0/94", tags=())
     assert frozenset({"beyond"}) in members(around, half, beyond)
+    below = ipaddress.summarize_address_range(ipaddress.IPv6Address(0), ipaddress.IPv6Address("::fffe:ffff:ffff"))
+    found = members(network("low", "/", "0.0.0.0/0", *map(str, below), tags=()))
+    assert found[frozenset()] == "::1:0:0:1"  # what follows ::ffff:0:0/96, and not an address in it
 
 
 def test_two_worlds_are_cut_by_both() -> None:
