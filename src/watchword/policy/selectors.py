@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pyroaring import AbstractBitMap, BitMap
 
@@ -58,6 +58,11 @@ class SelectorIndex(TaggedIndex[Unit]):
     def enforcer(self, identifier: str) -> AbstractBitMap:
         """The units of one Enforcer."""
         return self._enforcers.get(identifier) or _NOTHING
+
+    @property
+    def enforcers(self) -> Mapping[str, AbstractBitMap]:
+        """The units of each Enforcer that has some."""
+        return self._enforcers
 
     def reach(self, origin: str, propagate: bool) -> AbstractBitMap:
         """The units in whose namespace something of ``origin`` is in force."""

@@ -82,7 +82,7 @@ class Populace:
             return
         if number in state.present:
             readers = state.readers(unit, memberships)
-            one, state.elements[number], state.facts[number] = state.elements[number], 0, None
+            one, state.elements[number] = state.elements[number], 0
             state.present.discard(number)
             del state.badges[unit.badge]
             self._weigh(memberships, -one)
@@ -131,13 +131,14 @@ class Populace:
             del state.askers[badge][station]
             if not state.askers[badge]:
                 del state.askers[badge]
-        before, station.asked = self.asked(station), badges
+        before = self.asked(station)
         for badge in fresh & state.badges.keys():
             number = state.badges[badge]
             unit = state.units.thing(number)
             strangers = state.unacquainted({station}, unit, number)
             state.tell(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
             state.tell([station], Amendment(peers=state.known_as(number)))
+        station.asked = badges  # not before: each of them is new to it
         for badge in fresh:
             state.askers[badge][station] = None
         if self.asked(station) != before:
@@ -261,7 +262,7 @@ class Populace:
             state.tell(closed, Amendment(everybody=False))
         if opened and not state.muted:
             everybody = state.introduction(state.present)
-            entries = {station.id: station.entry for station in state.enforcers_of(state.present)}
+            entries = state.enforcers_of(state.present, BitMap())
             state.tell(opened, Amendment(peers=everybody, enforcers=entries, everybody=True))
 
     def numbers(self, paths: Iterable[str]) -> AbstractBitMap:

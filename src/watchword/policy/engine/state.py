@@ -16,12 +16,15 @@ from watchword.policy.selectors import SelectorIndex
 from watchword.policy.tagged import Membership, TaggedIndex
 from watchword.policy.world import Namespace, Network, Unit
 from watchword.wire.multiset import element
-from watchword.wire.policy import PeerFacts, UnitEntry, members_element, peer_element
+from watchword.wire.policy import EnforcerEntry, PeerFacts, UnitEntry, members_element, peer_element
 
 #: Up to so many Enforcers are looked at one by one; of more those are left out who know one of the first few
 #: other units of the Enforcer in question.
 ONE_BY_ONE = 40
 NEIGHBOURS = 3
+
+
+_NOBODY = PeerFacts("", "", "", "")
 
 
 class State:
@@ -44,7 +47,7 @@ class State:
         self.elements: list[int] = []  # 0 for a unit that is not present
         self.entries: list[UnitEntry | None] = []  # None: not made yet
         self.totals: list[int] = []  # the element of the entry; 0: not made yet
-        self.facts: list[PeerFacts | None] = []  # what documents say of it; None: it is not present
+        self.facts: list[PeerFacts] = []  # what documents say of it, as long as it is present
         self.badge: list[int] = []
         # identities
         self.present = BitMap()
@@ -120,7 +123,7 @@ class State:
             self.elements.append(0)
             self.entries.append(None)
             self.totals.append(0)
-            self.facts.append(None)
+            self.facts.append(_NOBODY)
             self.badge.append(0)
 
     def station_of(self, unit: Unit) -> Station | None:
@@ -135,24 +138,29 @@ class State:
         return one
 
     def known_as(self, number: int) -> dict[int, PeerFacts]:
-        """What documents say of a present unit."""
-        return self.introduction([number])
+        """What documents say of one present unit."""
+        return {self.badge[number]: self.facts[number]}
 
-    def introduction(self, numbers: Iterable[int]) -> dict[int, PeerFacts]:
+    def introduction(self, numbers: AbstractBitMap) -> dict[int, PeerFacts]:
         """What documents say of present units, by badge."""
-        facts, badge = self.facts, self.badge
-        return {badge[number]: known for number in numbers if (known := facts[number]) is not None}
+        # map and zip, as it may be for a hundred thousand
+        return dict(zip(map(self.badge.__getitem__, numbers), map(self.facts.__getitem__, numbers), strict=True))
 
     def badges_of(self, numbers: Iterable[int]) -> tuple[int, ...]:
         """The badges of present units."""
         return tuple(map(self.badge.__getitem__, numbers))
 
-    def enforcers_of(self, numbers: AbstractBitMap) -> list[Station]:
-        """The Enforcers of present units."""
-        if len(numbers) < len(self.stations):
-            return [self.stations[key] for key in {self.units.thing(number).enforcer for number in numbers}]
-        units = self.units
-        return [station for key, station in self.stations.items() if units.enforcer(key).intersect(numbers)]
+    def enforcers_of(self, numbers: AbstractBitMap, known: AbstractBitMap) -> dict[str, EnforcerEntry]:
+        """The Enforcers of present units, but for those of which some unit is known."""
+        units, stations = self.units, self.stations
+        if len(numbers) < len(stations):
+            few = {units.thing(number).enforcer for number in numbers}
+            return {key: stations[key].entry for key in few if not units.enforcer(key).intersect(known)}
+        return {
+            key: stations[key].entry
+            for key, theirs in units.enforcers.items()
+            if theirs.intersect(numbers) and not theirs.intersect(known)
+        }
 
     def crowds_of(self, memberships: Iterable[Membership]) -> list[Crowd]:
         """Those of them that are expressions of objects."""

@@ -166,11 +166,7 @@ class Subscriptions:
             selectors=amendment.selectors,
             joined=amendment.joined,
             peers=state.introduction(newcomers),
-            enforcers={
-                station.id: station.entry
-                for station in state.enforcers_of(newcomers)
-                if not state.units.enforcer(station.id).intersect(known)
-            },
+            enforcers=state.enforcers_of(newcomers, known),
         )
 
     def known(self, station: Station, apart_from: Selector | None = None) -> BitMap:
