@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.property.worlds import ENFORCERS, enforcers, namespaces, networks, rulesets, units, worlds
+from tests.unit.policy import shop
 from watchword.policy.amendments import Amendment, merged
 from watchword.policy.engine import Engine
 from watchword.policy.render import render
@@ -47,16 +48,38 @@ def alterations(draw: st.DrawFn) -> Alteration:
     return Alteration(part, f"{PREFIXES[part]}{number}", None if drop else entry)
 
 
+@dataclasses.dataclass(frozen=True)
+class Tweak:
+    """One field of an entry changes and all others stay."""
+
+    alteration: Alteration
+    field: int
+
+    def of(self, world: World) -> Alteration:
+        part, key, drawn = self.alteration
+        known = getattr(world, part).get(key)
+        if known is None or drawn is None or not dataclasses.is_dataclass(drawn):
+            return self.alteration
+        names = [each.name for each in dataclasses.fields(drawn) if each.name not in ("id", "path")]
+        name = names[self.field % len(names)]
+        return Alteration(part, key, dataclasses.replace(known, **{name: getattr(drawn, name)}))
+
+
+def changes() -> st.SearchStrategy[Alteration | Tweak]:
+    return st.one_of(alterations(), st.builds(Tweak, alterations(), st.integers(0, 20)))
+
+
 def steps() -> st.SearchStrategy[list[Any]]:
     """Revisions of one alteration or a few, and badges that an Enforcer asks for."""
     asking = st.tuples(st.sampled_from(ENFORCERS), st.frozensets(st.integers(100, 106), max_size=3))
-    return st.lists(st.one_of(st.lists(alterations(), min_size=1, max_size=4), asking), min_size=1, max_size=8)
+    return st.lists(st.one_of(st.lists(changes(), min_size=1, max_size=4), asking), min_size=1, max_size=8)
 
 
-def effective(world: World, step: list[Alteration]) -> list[Alteration]:
+def effective(world: World, step: list[Any]) -> list[Alteration]:
     """Without dropping what is not there, which nobody does."""
     found: list[Alteration] = []
-    for alteration in step:
+    for each in step:
+        alteration = each.of(world) if isinstance(each, Tweak) else each
         if alteration.entry is not None or alteration.key in getattr(world, alteration.part):
             found.append(alteration)
             world = altered(world, world.revision, [alteration])
@@ -146,6 +169,15 @@ def test_following_changes_gives_what_starting_anew_gives(
             assert publication.revision == engine.revision == world.revision
             readers.take(engine, dict(publication.amendments), catch_up=catch_up)
         hold(engine, world, asked, readers, caught_up=catch_up)
+
+
+def test_two_badges_of_one_enforcer_asked_for_at_once() -> None:
+    both = shop.world(rulesets={})
+    engine = Engine.of(both)
+    document = engine.document("e3")
+    after = patched(document, over_the_wire(engine.ask("e3", (11, 12)).delta(7, 7)))
+    assert after == render(both, "e3", (11, 12))
+    assert "e1" in after.enforcers
 
 
 @settings(max_examples=150, deadline=None)
