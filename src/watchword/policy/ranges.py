@@ -57,7 +57,6 @@ class PortSpace:
             for rules in (before, after)
             for rule in rules.values()
             for piece in rule.ports
-            if piece.protocol != ANY_PROTOCOL
         }
         present = {found for found in ranges if self._holds(*found)}
         self._forget(before)

@@ -117,6 +117,15 @@ def test_a_change_says_what_it_cut_and_whom_that_concerns() -> None:
     )
 
 
+def test_what_is_cut_comes_in_order_and_what_is_not_is_not_touched() -> None:
+    made = PortSpace()
+    both = rule(PortRange(17, 5, 5), PortRange(6, 5, 5), ANYTHING)
+    assert made.change({}, {"both": both}).fresh == [Span(6, 5, 5), Span(17, 5, 5)]
+    tcp = made.spans_of(6)
+    made.change({"both": both}, {"both": rule(PortRange(6, 5, 5), PortRange(17, 6, 6))})
+    assert made.spans_of(6) is tcp
+
+
 def test_a_range_that_moves_to_another_rule_changes_nothing() -> None:
     made = PortSpace()
     one = rule(PortRange(6, 50, 50), PortRange(6, 50, 50))
