@@ -21,6 +21,7 @@ from watchword.enforcer.credential import Credential
 from watchword.enforcer.datapath.base import Datapath
 from watchword.enforcer.errors import EnforcerError, UnreachableError
 from watchword.enforcer.guard import Guard
+from watchword.enforcer.household import Household
 from watchword.enforcer.link import Backoff
 from watchword.enforcer.notify import notify
 from watchword.enforcer.removal import uninstall as uninstall  # part of this module's interface
@@ -116,7 +117,7 @@ class Agent:
             guard.begin()
             notify("READY=1\nSTATUS=On duty")
             async with asyncio.TaskGroup() as tasks:
-                loops = (guard.keep_enforcing(), guard.keep_reporting(), guard.keep_house(), guard.link.run())
+                loops = (guard.keep_enforcing(), guard.keep_reporting(), Household(guard).keep(), guard.link.run())
                 running = [tasks.create_task(loop) for loop in loops]
                 guard.wake()
                 await self._stop.wait()

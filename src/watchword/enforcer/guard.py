@@ -1,4 +1,4 @@
-"""An enrolled Enforcer on duty: what the Console, the host and the clock say, turned into state and messages.
+"""An enrolled Enforcer on duty: what the Console and the host say, turned into state and messages.
 
 Decides nothing about packets. Every handler here is synchronous and quick; the work in the kernel is
 done in one place (:meth:`Guard.keep_enforcing`), so that changes that come together cost one pass.
@@ -8,22 +8,20 @@ Sessions come and go without effect on what is enforced.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import platform
 import time
 from importlib import metadata
 from pathlib import Path
 
-import msgspec
-
-from watchword.enforcer import files, health, transport
+from watchword.enforcer import transport
 from watchword.enforcer.addressbook import AddressBook
 from watchword.enforcer.badges import BadgeQuestions
+from watchword.enforcer.courier import Courier
 from watchword.enforcer.credential import Credential
 from watchword.enforcer.datapath.base import BadgeMissed, Datapath, DatapathError, Event, EventsLost, FeatureMissing
 from watchword.enforcer.enforcement import Enforcement
-from watchword.enforcer.errors import UNDECODABLE, CredentialError, RevisionError
+from watchword.enforcer.errors import RevisionError
 from watchword.enforcer.keys import DatapathKeys
 from watchword.enforcer.link import Link, Route
 from watchword.enforcer.pairing import Pairing
@@ -44,18 +42,14 @@ from watchword.enforcer.session import (
 from watchword.enforcer.settings import Settings
 from watchword.enforcer.store import RevisionStore, SignedDocument
 from watchword.enforcer.units import Units
+from watchword.enforcer.welcome import keep_welcome, remembered_welcome
 from watchword.identity.keys import Random
 from watchword.wire import messages
 from watchword.wire.policy import PolicyDocument
 
 _log = logging.getLogger(__name__)
 
-_HOUSE_INTERVAL = 0.5
-_STATUS_INTERVAL = 60.0
-_RESEND_AFTER = 30.0
 _RETRY_AFTER = 2.0
-
-_WELCOME_FILE = "welcome"
 
 
 class Guard:
@@ -76,21 +70,19 @@ class Guard:
         self.reports = Reports(settings.data, time.time())
         self.book = AddressBook()
         self.questions = BadgeQuestions()
-        self.welcome = _remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace)
+        self.welcome = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace)
         url = settings.console or enrolled.console_url
         route = Route(
             url, transport.trusting(enrolled.authority, settings.trusted_ca), transport.proxy(settings.proxy, url)
         )
         self.link = Link(route, self._session, self._handle, self._session_over)
+        self.sessions = 0  # how many there have been
+        self.courier = Courier(self.reports, datapath, self.book, self.link, self.problems)
         self.held: PolicyDocument | None = None
         self._desired: SignedDocument | None = None
         self._told_refused = 0
         self._work = asyncio.Event()
-        self._resettled = asyncio.Event()
         self._pulse: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._report_sent = 0.0
-        self._status_sent = 0.0
-        self._told_problems: tuple[str, ...] | None = None
         self._version = metadata.version("watchword")
         self._kernel = platform.release()
         self._was_established = False
@@ -106,7 +98,7 @@ class Guard:
         self.units.refresh()
         asyncio.get_running_loop().add_reader(self.units.watch.fileno(), self._populations_changed)
         self.enforcement.own_keys(self.keys.usable())
-        self.enforcement.expire(self._too_old())
+        self.enforcement.expire(self.too_old())
         try:
             stored = self.store.load()
         except RevisionError as error:
@@ -151,26 +143,9 @@ class Guard:
     async def keep_reporting(self) -> None:
         """Tell the Console about flows."""
         while True:
-            self._resettled.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.1, self.welcome.report_interval)):
-                    await self._resettled.wait()  # a shorter interval does not wait for the end of a long one
+            await self.courier.due(self.welcome.report_interval)
             if self.link.established and self.enforcement.actual is not None and not self.removed:
-                self._report()
-
-    async def keep_house(self) -> None:
-        """Look after units, keys, ages and health."""
-        while True:
-            await asyncio.sleep(_HOUSE_INTERVAL)
-            if self.removed:
-                return
-            self._look_at_units()
-            self._look_at_keys()
-            self._look_at_datapath()
-            if self.enforcement.expire(self._too_old()):
-                _log.warning("revision %d: rules %s", self._enforced(), "lapsed" if self._too_old() else "hold again")
-                self.wake()
-            self._look_at_health()
+                self.courier.report()
 
     # --- what others ask ----------------------------------------------------------------------
 
@@ -258,23 +233,24 @@ class Guard:
     def _established(self, welcome: messages.Welcome) -> None:
         _log.info("session with the Console established")
         self._was_established = True
+        self.sessions += 1
         self._settle(welcome)
         self.keys.carried(time.monotonic())
         self.link.submit(messages.RegisterUnits(self.units.registrations(), complete=True))
-        if self._enforced():
-            self.link.submit(messages.RevisionEnforced(self._enforced()))
-        self._send_report(self.reports.pending())
-        self._status_sent = 0.0
+        if self.enforced():
+            self.link.submit(messages.RevisionEnforced(self.enforced()))
+        self.courier.resend()
 
     def _settle(self, welcome: messages.Welcome) -> None:
         if welcome != self.welcome:
             self.welcome = welcome
-            files.replace(self.settings.data / _WELCOME_FILE, msgspec.msgpack.encode(welcome))
-            self._resettled.set()
+            keep_welcome(self.settings.data, welcome)
+            self.courier.hurry()
 
     # --- the kernel ---------------------------------------------------------------------------
 
-    def _enforced(self) -> int:
+    def enforced(self) -> int:
+        """The revision in force; 0 for none."""
         actual = self.enforcement.actual
         return actual.signed.document.revision if actual else 0
 
@@ -371,46 +347,8 @@ class Guard:
             _log.info("unit %s has ended", native_id)
         self.retire(gone)
 
-    def _look_at_units(self) -> None:
-        changes = self.units.refresh()
-        if changes.appeared:
-            self.link.submit(messages.RegisterUnits(changes.appeared))
-        self.retire(changes.gone)
-        if changes.moved or "placement" in self.enforcement.problems:
-            self.wake()
-
-    def _look_at_keys(self) -> None:
-        now = time.time()
-        if self.link.established and self.keys.age(now) >= self.welcome.key_lifetime and self.keys.rotate(now):
-            self.link.submit(messages.PublishKeys(self.keys.published()))
-            self.keys.carried(time.monotonic())
-            _log.info("datapath key of epoch %d published", self.keys.published()[0].epoch)
-        if self.keys.settle(time.monotonic()):
-            _log.info("handshakes name key epoch %d from now on", self.keys.usable()[0].epoch)
-            self.enforcement.own_keys(self.keys.usable())
-            self.wake()
-
-    def _look_at_datapath(self) -> None:
-        if self.enforcement.actual is None:
-            return
-        try:
-            self.enforcement.datapath.attend()
-            self.problems.pop("devices", None)
-        except DatapathError as error:
-            self.problems["devices"] = str(error)
-
-    def _look_at_health(self) -> None:
-        now = time.monotonic()
-        complaints = self.complaints()
-        if now - self._status_sent < _STATUS_INTERVAL and complaints == self._told_problems:
-            return
-        if self.link.submit(
-            messages.Status(health.resident_bytes(), health.processor_seconds(), self.counters(), complaints)
-        ):
-            self._status_sent, self._told_problems = now, complaints
-            self.store.confirm()
-
-    def _too_old(self) -> bool:
+    def too_old(self) -> bool:
+        """Whether the revision is older than ``offline_max_age`` allows, so that its rules lapse."""
         limit = self._max_age()
         return bool(limit) and not self.link.established and self.store.age(time.time()) > limit
 
@@ -420,36 +358,8 @@ class Guard:
 
     def _waiting_complaints(self) -> list[str]:
         found = []
-        if self._too_old():
+        if self.too_old():
             found.append("the last revision is older than offline_max_age: rules have lapsed, defaults decide")
         if self._nameless():
             found.append(f"nothing is enforced before the Console gives an identity to: {', '.join(self._nameless())}")
         return found
-
-    # --- flows --------------------------------------------------------------------------------
-
-    def _report(self) -> None:
-        pending = self.reports.pending()
-        if pending is None:
-            try:
-                self._send_report(self.reports.next(self.enforcement.datapath, self.book))
-                self.problems.pop("reports", None)
-            except DatapathError as error:  # what was counted stays counted; the next look reports it
-                self.problems["reports"] = f"flows could not be read: {error}"
-        elif time.monotonic() - self._report_sent > _RESEND_AFTER:
-            self._send_report(pending)
-
-    def _send_report(self, batch: messages.FlowReports | None) -> None:
-        if batch is not None and self.link.submit(batch):
-            self._report_sent = time.monotonic()
-
-
-def _remembered_welcome(directory: Path, enforcer: str, namespace: str) -> messages.Welcome:
-    """What the Console last said about how to behave; its defaults before it ever did."""
-    try:
-        content = files.read_private(directory / _WELCOME_FILE)
-        if content is not None:
-            return msgspec.msgpack.decode(content, type=messages.Welcome)
-    except (*UNDECODABLE, CredentialError) as error:
-        _log.warning("the Console's last settings are unusable: %s", error)
-    return messages.Welcome(enforcer=enforcer, namespace=namespace)

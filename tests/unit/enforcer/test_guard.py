@@ -17,6 +17,7 @@ from tests.unit.enforcer.stream_side import Script, Talk, server_context, stream
 from watchword.enforcer import credential, files
 from watchword.enforcer.agent import Agent
 from watchword.enforcer.guard import Guard
+from watchword.enforcer.household import Household
 from watchword.enforcer.settings import Settings, load
 from watchword.wire import messages
 from watchword.wire.policy import EnforcerEntry, PolicyDocument, difference
@@ -268,7 +269,7 @@ async def test_settings_that_change_during_a_session_hold_at_once(bench: Bench) 
     async with bench.on_duty(script) as guard:
         await until(lambda: messages.RevisionEnforced(4) in bench.sent and guard.welcome == slow)
         reports: list[int] = []
-        guard._report = lambda: reports.append(1)  # type: ignore[method-assign]  # there is no flow to report
+        guard.courier.report = lambda: reports.append(1)  # type: ignore[method-assign]  # there is no flow to report
         await asyncio.sleep(0.5)
         assert reports == []
         sped_up.set()
@@ -295,10 +296,10 @@ async def test_a_refused_unit_is_no_unit(bench: Bench) -> None:
 async def test_a_failure_that_nobody_foresaw_ends_the_agent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Running on in an unknown state would look like enforcing."""
 
-    def fail(guard: Guard) -> None:
+    def fail(household: Household) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(Guard, "_look_at_keys", fail)
+    monkeypatch.setattr(Household, "_look_at_keys", fail)
 
     async def script(talk: Talk) -> None:
         await talk.welcome()
