@@ -27,7 +27,8 @@ enum ww_limit {
 	WW_MAX_PEERS = 65536,	/* badges known at once */
 	WW_MAX_UNITS = 8192,	/* cgroups that place a unit */
 	WW_MAX_VERDICTS = 1048576,
-	WW_MAX_PREFIXES = 65536,
+	WW_MAX_PREFIXES = 131072,	/* of both banks */
+	WW_BANK_BITS = 32,
 	WW_MAX_FLOWS = 65536,	/* aggregated flows */
 	WW_MAX_DATAGRAMS = 65536,	/* datagram flows awaiting replies */
 	WW_BAD_PROOFS = 8,		/* wrong SYN-ACK proofs after which a connecting socket gives up */
@@ -125,18 +126,24 @@ struct ww_keys {
 	__u32 newest;		/* the peer's newest epoch */
 };
 
+/*
+ * The bank comes first, so that a prefix of one bank never hides a shorter one of the other. All of it
+ * counts as the beginning of the prefix: length is WW_BANK_BITS and that of the prefix.
+ */
 struct ww_prefix4 {
 	__u32 length;
+	__u32 bank;
 	__u8 address[4];
 };
 
 struct ww_prefix6 {
 	__u32 length;
+	__u32 bank;
 	__u8 address[16];
 };
 
 struct ww_prefix_class {
-	__u32 class[2];		/* by bank; WW_CLASS_NONE: not in force there */
+	__u32 class;
 };
 
 /* Segment number of every port of one protocol. */

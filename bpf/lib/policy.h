@@ -80,19 +80,17 @@ inline_always __u32 class_of_address(const struct ww_address *address, __u32 ban
 	struct ww_prefix_class *found;
 
 	if (address_is_v4(address)) {
-		struct ww_prefix4 key = { .length = 32 };
+		struct ww_prefix4 key = { .length = WW_BANK_BITS + 32, .bank = bank & 1 };
 
 		__builtin_memcpy(key.address, &address->word[3], sizeof(key.address));
 		found = bpf_map_lookup_elem(&prefixes4, &key);
 	} else {
-		struct ww_prefix6 key = { .length = 128 };
+		struct ww_prefix6 key = { .length = WW_BANK_BITS + 128, .bank = bank & 1 };
 
 		__builtin_memcpy(key.address, address->word, sizeof(key.address));
 		found = bpf_map_lookup_elem(&prefixes6, &key);
 	}
-	if (!found || !found->class[bank & 1])
-		return WW_CLASS_SOMEWHERE;
-	return found->class[bank & 1];
+	return found ? found->class : WW_CLASS_SOMEWHERE;
 }
 
 inline_always struct ww_verdict *verdict_of(__u32 bank, __u32 local, __u32 peer, __u8 direction, __u8 protocol,

@@ -105,9 +105,9 @@ class Kernel:
             },
             "units": {k.value: (v.badge, getattr(v, "class")[bank]) for k, v in self.units.items()},
             "prefixes": {
-                f"{ipaddress.ip_address(bytes(k.address))}/{k.length}": number
+                f"{ipaddress.ip_address(bytes(k.address))}/{k.length - layout.Limit.BANK_BITS}": getattr(v, "class")
                 for k, v in prefixes
-                if (number := getattr(v, "class")[bank])
+                if k.bank == bank
             },
         }
 

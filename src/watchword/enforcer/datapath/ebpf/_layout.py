@@ -25,7 +25,8 @@ class Limit(IntEnum):
     MAX_PEERS = 65536
     MAX_UNITS = 8192
     MAX_VERDICTS = 1048576
-    MAX_PREFIXES = 65536
+    MAX_PREFIXES = 131072
+    BANK_BITS = 32
     MAX_FLOWS = 65536
     MAX_DATAGRAMS = 65536
     BAD_PROOFS = 8
@@ -167,28 +168,30 @@ class Keys(ctypes.Structure):
 
 
 class Prefix4(ctypes.Structure):
-    """struct ww_prefix4, 8 bytes."""
+    """struct ww_prefix4, 12 bytes."""
 
     _fields_ = [
         ("length", ctypes.c_uint32),  # 0
-        ("address", ctypes.c_uint8 * 4),  # 4
+        ("bank", ctypes.c_uint32),  # 4
+        ("address", ctypes.c_uint8 * 4),  # 8
     ]
 
 
 class Prefix6(ctypes.Structure):
-    """struct ww_prefix6, 20 bytes."""
+    """struct ww_prefix6, 24 bytes."""
 
     _fields_ = [
         ("length", ctypes.c_uint32),  # 0
-        ("address", ctypes.c_uint8 * 16),  # 4
+        ("bank", ctypes.c_uint32),  # 4
+        ("address", ctypes.c_uint8 * 16),  # 8
     ]
 
 
 class PrefixClass(ctypes.Structure):
-    """struct ww_prefix_class, 8 bytes."""
+    """struct ww_prefix_class, 4 bytes."""
 
     _fields_ = [
-        ("class", ctypes.c_uint32 * 2),  # 0
+        ("class", ctypes.c_uint32),  # 0
     ]
 
 

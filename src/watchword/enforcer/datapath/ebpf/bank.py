@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from watchword.enforcer.datapath.ebpf._layout import (
+    Limit,
     Peer,
     Prefix4,
     Prefix6,
@@ -70,8 +71,8 @@ class Banks:
         self._segments_memory = mmap.mmap(segments, 4 * ctypes.sizeof(Segments))
         self._units = {k.value: _Shared(v.badge, tuple(getattr(v, "class"))) for k, v in units.items_batched()}
         self._peers = {k.value: _Shared(v.enforcer, tuple(getattr(v, "class"))) for k, v in peers.items_batched()}
-        self._prefixes = {
-            _network(k): _Shared(0, tuple(getattr(v, "class")))
+        self._prefixes: dict[tuple[int, str], int] = {
+            (k.bank, _network(k)): getattr(v, "class")
             for family in self._prefix_maps.values()
             for k, v in family.items()
         }
@@ -90,8 +91,7 @@ class Banks:
         if before is None or before.segments != tables.segments:
             self._fill_segments(bank, tables.segments)
         self._fill_verdicts(bank, tables, self._stale_verdicts(bank, before, tables))
-        prefixes = {_canonical(cidr): (0, number) for cidr, number in tables.prefixes.items()}
-        self._fill_shared(bank, self._prefixes, prefixes.get, {*self._prefixes, *prefixes}, self._put_prefix)
+        self._fill_prefixes(bank, {_canonical(cidr): number for cidr, number in tables.prefixes.items()})
         stale = {*self._peers, *tables.peers} if before is None else differing(before.peers, tables.peers)
         self._fill_shared(bank, self._peers, lambda badge: self._peer(tables.peers.get(badge)), stale, self._put_peer)
         units = {place: (badge, local.get(badge, 0)) for place, badge in places.items()}
@@ -157,15 +157,25 @@ class Banks:
         else:
             self._peers_map.put(key, Peer(entry.fixed, (ctypes.c_uint32 * 2)(*entry.classes)))
 
-    def _put_prefix(self, cidr: str, entry: _Shared | None) -> None:
+    def _fill_prefixes(self, bank: int, desired: Mapping[str, int]) -> None:
+        for where in [where for where in self._prefixes if where[0] == bank and where[1] not in desired]:
+            self._family(where[1]).remove(self._prefix_key(*where))
+            del self._prefixes[where]
+        for cidr, number in desired.items():
+            if self._prefixes.get((bank, cidr)) != number:
+                self._family(cidr).put(self._prefix_key(bank, cidr), PrefixClass(number))
+                self._prefixes[bank, cidr] = number
+
+    def _family(self, cidr: str) -> Map[Any, PrefixClass]:
+        return self._prefix_maps[6 if ":" in cidr else 4]
+
+    def _prefix_key(self, bank: int, cidr: str) -> Prefix4 | Prefix6:
         network = ipaddress.ip_network(cidr)
-        family: Map[Any, PrefixClass] = self._prefix_maps[network.version]
         packed = network.network_address.packed
-        key = family.key(network.prefixlen, (ctypes.c_uint8 * len(packed))(*packed))
-        if entry is None:
-            family.remove(key)
-        else:
-            family.put(key, PrefixClass((ctypes.c_uint32 * 2)(*entry.classes)))
+        key: Prefix4 | Prefix6 = self._family(cidr).key(
+            Limit.BANK_BITS + network.prefixlen, bank, (ctypes.c_uint8 * len(packed))(*packed)
+        )
+        return key
 
     def _fill_segments(self, bank: int, segments: Iterable[policy.Segment]) -> None:
         size = ctypes.sizeof(Segments)
@@ -261,4 +271,4 @@ def _canonical(cidr: str) -> str:
 
 def _network(key: Prefix4 | Prefix6) -> str:
     address = ipaddress.ip_address(bytes(key.address))
-    return f"{address}/{key.length}"
+    return f"{address}/{key.length - Limit.BANK_BITS}"
