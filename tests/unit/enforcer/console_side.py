@@ -82,3 +82,54 @@ async def console(directory: Path, listen: str = "127.0.0.1:0", credential: str 
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+async def unit_named(operator: Operator, name: str) -> dict[str, Any]:
+    """The record of a unit."""
+    (found,) = [unit for unit in await operator.get("/v1/processingunits") if unit["name"] == name]
+    return dict(found)
+
+
+async def present(operator: Operator, state: str) -> dict[str, Any]:
+    """The Enforcer's record once it is in that state and has told its health."""
+    for _ in range(1000):
+        (enforcer,) = await operator.get("/v1/enforcers")
+        if enforcer["operationalStatus"] == state and (enforcer["rssBytes"] or state != "Connected"):
+            return dict(enforcer)
+        await asyncio.sleep(0.05)
+    raise AssertionError(enforcer)
+
+
+async def publish(operator: Operator, action: str, name: str = "ssh") -> None:
+    """A ruleset about the host's port 22, from a network."""
+    existing = [n for n in await operator.get("/v1/externalnetworks") if n["name"] == "office"]
+    if not existing:
+        await operator.post(
+            "/v1/externalnetworks", {"name": "office", "entries": ["192.0.2.0/24"], "associatedTags": ["net=office"]}
+        )
+    await operator.post(
+        "/v1/networkrulesetpolicies",
+        {
+            "name": name,
+            "subject": [["role=edge"]],
+            "incomingRules": [{"action": action, "object": [["net=office"]], "protocolPorts": ["tcp/22"]}],
+        },
+    )
+
+
+async def publish_meeting(operator: Operator) -> None:
+    """Both directions of port 80 among the hosts."""
+    rule = {"object": [["role=edge"]], "protocolPorts": ["tcp/80"]}
+    await operator.post(
+        "/v1/networkrulesetpolicies",
+        {"name": "meet", "subject": [["role=edge"]], "incomingRules": [rule], "outgoingRules": [rule]},
+    )
+
+
+async def gone(operator: Operator) -> None:
+    """Wait until the Console has no Enforcer any more."""
+    for _ in range(1000):
+        if not await operator.get("/v1/enforcers"):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the Console still has the Enforcer")

@@ -80,3 +80,8 @@ async def until(condition: Callable[[], bool], patience: float = 60.0) -> None:
     async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110 - what is waited for is somebody else's
             await asyncio.sleep(0.02)
+
+
+def revision(host: Host) -> int:
+    """What the host's kernel enforces; 0 for nothing."""
+    return host.kernel.tables.revision if host.kernel.tables else 0
