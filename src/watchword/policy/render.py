@@ -93,7 +93,7 @@ class _Draft:
         if placed.key not in self.rules:
             selector = selector_key(placed.ruleset.namespace, placed.rule.object)
             self.placed.setdefault(selector, placed)
-            self.rules[placed.key] = _entry(placed, selector)
+            self.rules[placed.key] = selection.rule_entry(placed, selector)
         return placed.key
 
     def _identity_rules(self, unit: Unit, direction: Direction) -> list[str]:
@@ -102,7 +102,7 @@ class _Draft:
             if network.identity_required and selection.visible(network, unit.namespace):
                 placed = selection.identity_rule(network, direction)
                 selector = self.demanding.setdefault(network.id, selector_key(network.id, ()))
-                self.rules[placed.key] = _entry(placed, selector)
+                self.rules[placed.key] = selection.rule_entry(placed, selector)
                 keys.append(placed.key)
         return keys
 
@@ -157,17 +157,3 @@ class _Draft:
                     identity_required=network.identity_required,
                 )
         return networks
-
-
-def _entry(placed: PlacedRule, selector: str) -> RuleEntry:
-    return RuleEntry(
-        ruleset=placed.ruleset.resource,
-        ruleset_name=placed.ruleset.name,
-        namespace=placed.ruleset.namespace,
-        name=placed.rule.name,
-        action=placed.rule.action,
-        selector=selector,
-        ports=placed.rule.ports,
-        observed=placed.rule.observed,
-        log=placed.rule.log,
-    )

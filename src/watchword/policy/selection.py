@@ -24,6 +24,7 @@ from watchword.model.ports import ANYTHING
 from watchword.policy.namespaces import reaches
 from watchword.policy.tables import Direction
 from watchword.policy.world import Network, Rule, Ruleset, Unit, World
+from watchword.wire.policy import RuleEntry
 
 
 class PlacedRule(NamedTuple):
@@ -78,6 +79,21 @@ def rules_of(rulesets: Iterable[Ruleset], direction: Direction) -> list[PlacedRu
         for ruleset in rulesets
         for index, rule in enumerate(ruleset.incoming if direction == "in" else ruleset.outgoing)
     ]
+
+
+def rule_entry(placed: PlacedRule, selector: str) -> RuleEntry:
+    """A rule as documents have it."""
+    return RuleEntry(
+        ruleset=placed.ruleset.resource,
+        ruleset_name=placed.ruleset.name,
+        namespace=placed.ruleset.namespace,
+        name=placed.rule.name,
+        action=placed.rule.action,
+        selector=selector,
+        ports=placed.rule.ports,
+        observed=placed.rule.observed,
+        log=placed.rule.log,
+    )
 
 
 def visible(network: Network, namespace: str) -> bool:

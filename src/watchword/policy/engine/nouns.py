@@ -97,7 +97,7 @@ class Placement:
         self.entries = {}
         for direction, placed_rules in rules.items():
             for placed in placed_rules:
-                self.entries[placed.key] = rule_entry(placed, selectors[placed.key].key)
+                self.entries[placed.key] = selection.rule_entry(placed, selectors[placed.key].key)
                 keys[direction] += (placed.key,)
         self.incoming, self.outgoing = keys["in"], keys["out"]
         self.selectors = dict.fromkeys(selectors.values())
@@ -134,21 +134,6 @@ class Climate:
         """Whether nothing differs."""
         mine, others = (self.incoming, self.outgoing), (other.incoming, other.outgoing)
         return mine == others and self.demands == other.demands
-
-
-def rule_entry(placed: PlacedRule, selector: str) -> RuleEntry:
-    """A rule as documents have it."""
-    return RuleEntry(
-        ruleset=placed.ruleset.resource,
-        ruleset_name=placed.ruleset.name,
-        namespace=placed.ruleset.namespace,
-        name=placed.rule.name,
-        action=placed.rule.action,
-        selector=selector,
-        ports=placed.rule.ports,
-        observed=placed.rule.observed,
-        log=placed.rule.log,
-    )
 
 
 def demand_key(network: str) -> str:
