@@ -10,6 +10,7 @@ have changed, one signed revision.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -129,6 +130,10 @@ def describe(effect: Effect) -> str:
     return f"{verb(effect)} {record.kind.singular} {record.resource.namespace} {record.resource.name}".rstrip()
 
 
+class TakenBack(Exception):  # noqa: N818 - it is no error: it takes the transaction back
+    """Ends a change of which nothing is to stay."""
+
+
 class Changes:
     """Begins and commits changes of one Console."""
 
@@ -175,6 +180,17 @@ class Changes:
                     follower(change.revision, change.effects)
             for watcher in self._watchers:
                 watcher(change.effects)
+
+    @asynccontextmanager
+    async def attempt(self, author: Author, operation: str = "", *, dry_run: bool) -> AsyncIterator[Change]:
+        """Like :meth:`begin`; a dry run is checked like any change, and taken back instead of committed."""
+        with contextlib.suppress(TakenBack):
+            async with self.begin(author, operation) as change:
+                yield change
+                if dry_run:
+                    change.revision = await change.newest()
+                    await self.check(change)
+                    raise TakenBack
 
     async def check(self, change: Change) -> None:
         """Ask every guard; what a dry run does in place of committing. Raises :class:`Problem`."""

@@ -16,7 +16,7 @@ live policy starts from :func:`watchword.console.worlds.drafted`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -64,17 +64,13 @@ class Additions(Part, frozen=True, kw_only=True):
     delete: Annotated[list[Named], msgspec.Meta(max_length=LIMIT)] = []
 
 
-class TakenBack(Exception):  # noqa: N818 - it is no error: it takes the transaction back
-    """Ends a trial."""
-
-
 async def try_out(change: Change, asked: Context, draft: Record, given: Additions) -> list[DraftChange]:
     """The draft's changes after ``given``, found by making them in ``change``, which must not be committed."""
     kept = _without(draft.resource, given.drop)
     if not given.imports and not given.delete:
         return kept  # what is dropped needs no trial, and what is left may be dropped next
     await demand_no_conflicts(change, kept)
-    await applying.apply(change, objects(kept))
+    await applying.apply(change, history.drafted(kept))
     inside = dataclasses.replace(asked, namespace=draft.resource.namespace)
     if given.imports:
         prefix = [f"imports[{index}]." for index in range(len(given.imports))]
@@ -149,14 +145,6 @@ def _draft_change(change: ObjectChange) -> DraftChange:
     )
 
 
-def objects(changes: Iterable[DraftChange]) -> list[ObjectChange]:
-    """A draft's changes as those of a history."""
-    return [
-        ObjectChange(each.operation, each.kind, each.id, each.namespace, each.name, each.before, each.after, 0)
-        for each in changes
-    ]
-
-
 async def conflicts(connection: AsyncConnection, changes: Sequence[DraftChange]) -> dict[str, str]:
     """What has become of objects since the draft found them, in words, by ID."""
     found = {}
@@ -218,7 +206,7 @@ async def publish(change: Change, asked: Context, key: str) -> Draft:
     for each in draft.changes:
         asked.actor.demand_writing(each.namespace)
     await demand_no_conflicts(change, draft.changes)
-    await applying.apply(change, objects(draft.changes))
+    await applying.apply(change, history.drafted(draft.changes))
     change.reason = f"publish {draft.namespace} {draft.name}"
     revision = await change.newest() + change.shapes_policy()
     published = msgspec.structs.replace(draft, status="Published", published_revision=revision)

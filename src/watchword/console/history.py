@@ -24,6 +24,7 @@ from watchword.console.store.records import Record
 from watchword.console.store.schema import counters, revision_changes
 from watchword.model import registry
 from watchword.model.registry import Kind
+from watchword.model.resources import DraftChange
 
 #: Changes of policy objects, and of units and Enforcers, that are kept; the oldest revisions go first.
 POLICY_MEMORY = 100_000
@@ -214,6 +215,14 @@ def reversed_(change: ObjectChange) -> ObjectChange:
         change.before,
         change.version,
     )
+
+
+def drafted(changes: Iterable[DraftChange]) -> list[ObjectChange]:
+    """What publishing a draft with these changes would change."""
+    return [
+        ObjectChange(each.operation, each.kind, each.id, each.namespace, each.name, each.before, each.after, 0)
+        for each in changes
+    ]
 
 
 async def floor(connection: AsyncConnection, *, workloads: bool = False) -> int:

@@ -41,11 +41,7 @@ async def world_at(database: Database, world: World, revision: int, units: Units
 
 def drafted(world: World, draft: Record) -> World:
     """``world`` as it would be with a draft published."""
-    changes = (
-        ObjectChange(each.operation, each.kind, each.id, each.namespace, each.name, each.before, each.after, 0)
-        for each in draft.resource.changes
-    )
-    return changed(world, changes)
+    return changed(world, history.drafted(draft.resource.changes))
 
 
 def changed(world: World, changes: Iterable[ObjectChange]) -> World:

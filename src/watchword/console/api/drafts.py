@@ -11,8 +11,9 @@ from watchword.console.api.askedworlds import draft_record
 from watchword.console.api.context import Context, check_parameters, context, decoded, flag, json_answer, raw_body
 from watchword.console.api.histories import ChangeShown, shown
 from watchword.console.api.resources import REVISION_HEADER, etag
+from watchword.console.changes import TakenBack
 from watchword.console.decoding import convert
-from watchword.console.drafts import Additions, TakenBack
+from watchword.console.drafts import Additions
 from watchword.console.problems import Problem
 from watchword.console.store.records import Record
 from watchword.model.declarations import Part
@@ -95,7 +96,7 @@ async def difference(request: Request) -> Response:
         status=draft.status,
         base_revision=draft.base_revision,
         revision=asked.console.roster.world.revision,
-        changes=[shown(each, asked.actor) for each in drafts.objects(draft.changes)],
+        changes=[shown(each, asked.actor) for each in history.drafted(draft.changes)],
         conflicts=parted,
     )
     return json_answer(answer, headers={"ETag": etag(record)})
@@ -106,26 +107,15 @@ async def publication(request: Request) -> Response:
     asked = await context(request)
     check_parameters(request, {"dryRun"})
     dry_run = flag(request, "dryRun")
-    log: list[history.ObjectChange] = []
-    revision = asked.console.roster.world.revision
-    published: Draft | None = None
-    try:
-        async with asked.console.changes.begin(asked.actor.author(), "publish") as change:
-            published = await drafts.publish(change, asked, request.path_params["key"])
-            log = history.net(change.effects)
-            if dry_run:
-                await asked.console.changes.check(change)
-                raise TakenBack
-        revision = change.revision
-    except TakenBack:
-        pass
-    assert published is not None  # noqa: S101 - the block above ran, or an exception left this function
+    async with asked.console.changes.attempt(asked.actor.author(), "publish", dry_run=dry_run) as change:
+        published = await drafts.publish(change, asked, request.path_params["key"])
+        log = history.net(change.effects)
     answer = Publication(
         dry_run=dry_run,
         id=published.id,
         name=published.name,
         namespace=published.namespace,
-        revision=revision,
+        revision=change.revision,
         changes=[shown(each, asked.actor) for each in log],
     )
-    return json_answer(answer, headers={REVISION_HEADER: str(revision)})
+    return json_answer(answer, headers={REVISION_HEADER: str(change.revision)})

@@ -28,10 +28,6 @@ BODY_LIMIT = 16 << 20
 DOCUMENT_LIMIT = 1000
 
 
-class _DryRun(Exception):  # noqa: N818 - it is no error: it takes the transaction back
-    """Thrown to undo everything at the end of a dry run."""
-
-
 async def endpoint(request: Request) -> Response:
     """``POST /v1/imports?dryRun=``."""
     asked = await context(request)
@@ -42,21 +38,11 @@ async def endpoint(request: Request) -> Response:
     several = body.lstrip()[:1] == b"["
     given, prefix = _documents(body) if several else ([convert(decoded(body), Import)], [""])
     check(given, prefix)
-    importer: Importer | None = None
-    revision = asked.console.roster.world.revision
-    try:
-        async with asked.console.changes.begin(asked.actor.author(), "import") as change:
-            importer = Importer(change, asked, given, prefix)
-            await importer.carry_out()
-            if dry_run:
-                await asked.console.changes.check(change)
-                raise _DryRun
-        revision = change.revision
-    except _DryRun:
-        pass
-    assert importer is not None  # noqa: S101 - the block above ran, or an exception left this function
-    outcomes = importer.outcomes(dry_run, revision)
-    return json_answer(outcomes if several else outcomes[0], headers={REVISION_HEADER: str(revision)})
+    async with asked.console.changes.attempt(asked.actor.author(), "import", dry_run=dry_run) as change:
+        importer = Importer(change, asked, given, prefix)
+        await importer.carry_out()
+    outcomes = importer.outcomes(dry_run, change.revision)
+    return json_answer(outcomes if several else outcomes[0], headers={REVISION_HEADER: str(change.revision)})
 
 
 def _documents(body: bytes) -> tuple[list[Import], list[str]]:

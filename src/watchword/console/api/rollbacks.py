@@ -12,7 +12,6 @@ from watchword.console.api.context import check_parameters, context, decoded, fl
 from watchword.console.api.histories import ChangeShown, shown
 from watchword.console.api.resources import REVISION_HEADER
 from watchword.console.decoding import convert
-from watchword.console.history import ObjectChange
 from watchword.console.rollback import roll_back
 from watchword.model.declarations import Part
 
@@ -35,10 +34,6 @@ class RolledBack(Part, frozen=True, kw_only=True):
     changes: list[ChangeShown]
 
 
-class _DryRun(Exception):  # noqa: N818 - it is no error: it takes the transaction back
-    """Thrown to undo everything at the end of a dry run."""
-
-
 async def endpoint(request: Request) -> Response:
     """Restore, or say what restoring would do."""
     asked = await context(request)
@@ -46,28 +41,19 @@ async def endpoint(request: Request) -> Response:
     dry_run = flag(request, "dryRun")
     asked.actor.demand_writing(asked.namespace)
     given = convert(decoded(await raw_body(request)), Rollback)
-    changes, wanted = asked.console.changes, list[ObjectChange]()
-    revision = asked.console.roster.world.revision
-    try:
-        async with changes.begin(asked.actor.author(), "rollback") as change:
-            wanted = await roll_back(
-                change,
-                given.revision,
-                asked.namespace,
-                expected=given.expected_revision,
-                protected=given.include_protected,
-            )
-            if dry_run:
-                await changes.check(change)
-                raise _DryRun
-        revision = change.revision
-    except _DryRun:
-        pass
+    async with asked.console.changes.attempt(asked.actor.author(), "rollback", dry_run=dry_run) as change:
+        wanted = await roll_back(
+            change,
+            given.revision,
+            asked.namespace,
+            expected=given.expected_revision,
+            protected=given.include_protected,
+        )
     answer = RolledBack(
         dry_run=dry_run,
         restored=given.revision,
         namespace=asked.namespace,
-        revision=revision,
+        revision=change.revision,
         changes=[shown(each, asked.actor) for each in wanted],
     )
-    return json_answer(answer, headers={REVISION_HEADER: str(revision)})
+    return json_answer(answer, headers={REVISION_HEADER: str(change.revision)})
