@@ -176,7 +176,14 @@ def test_a_datagram_to_a_port_that_nobody_has_is_answered_by_icmp(ground: Ground
     allow(ground)
     near, far = ends(ground, version)
     far.close()
+    near.settimeout(0.5)
     with near:
-        near.send(b"anybody there?")
-        with pytest.raises(ConnectionRefusedError):
-            near.recv(1)
+        for _ in range(20):  # the kernel sends such errors at a limited rate
+            try:
+                near.send(b"anybody there?")
+                near.recv(1)
+            except TimeoutError:
+                continue
+            except ConnectionRefusedError:
+                return
+        pytest.fail("twenty datagrams and no answer")
