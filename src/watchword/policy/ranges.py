@@ -170,10 +170,10 @@ def _cut(protocol: int, pieces: set[tuple[int, int]]) -> tuple[Span, ...]:
 
 
 def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:
-    """Spans of one protocol, in order and overlapping, as ranges that do not touch."""
+    """Spans of one protocol, in order and overlapping, as ranges that do not overlap."""
     pieces: list[tuple[int, int]] = []
     for span in spans:
-        if pieces and span.first <= pieces[-1][1] + 1:
+        if pieces and span.first <= pieces[-1][1]:
             pieces[-1] = pieces[-1][0], max(pieces[-1][1], span.last)
         else:
             pieces.append((span.first, span.last))

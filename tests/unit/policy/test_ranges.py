@@ -94,6 +94,13 @@ def test_beside_all_segments_are_rules_without_ports_and_of_whole_protocols() ->
     assert [key for key, _ in cut.beside_segments(placed, 1)] == ["whole"]
 
 
+def test_one_range_of_several_is_enough() -> None:
+    mixed, gre = rule(PortRange(6, 80, 80), ANYTHING), rule(PortRange(6, 80, 80), PortRange(47, *EVERYTHING))
+    made = space(mixed, gre)
+    assert made.without_ports([("mixed", mixed), ("gre", gre)]) == [("mixed", mixed)]
+    assert made.beside_segments([("mixed", mixed), ("gre", gre)], 47) == [("mixed", mixed), ("gre", gre)]
+
+
 def test_a_change_says_what_it_cut_and_whom_that_concerns() -> None:
     made = PortSpace()
     wide, far, one = rule(PortRange(6, 1, 100)), rule(PortRange(6, 200, 200)), rule(PortRange(6, 50, 50))
