@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.console.rig import Peer, Running, enrol, running, unit
+from tests.console.rig import Peer, Running, enrol, unit
 from tests.unit.cli.command_line import CommandLine
 from watchword.cli.failure import ExitCode
 
@@ -38,17 +37,6 @@ data:
         - {name: web reaches db, from: [[app=web]], to: [[app=db]], protocolPorts: [tcp/5432]}
         - {name: nobody else, from: [[net=office]], to: [["$type=*"]], protocolPorts: [any], expect: Reject}
 """
-
-
-@pytest.fixture
-async def console(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "data") as started:
-        yield started
-
-
-@pytest.fixture
-def cli(console: Running, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path).using(console)
 
 
 @pytest.fixture

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
-from tests.console.rig import Peer, Running, enrol, running, unit
+from tests.console.rig import Peer, Running, enrol, unit
 from tests.unit.cli.command_line import CommandLine
 from watchword.cli.failure import ExitCode
 
@@ -59,17 +56,6 @@ apiVersion: v1
 kind: Service
 metadata: {name: db, namespace: shop}
 """
-
-
-@pytest.fixture
-async def console(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "data") as started:
-        yield started
-
-
-@pytest.fixture
-def cli(console: Running, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path).using(console)
 
 
 async def names(cli: CommandLine, kind: str) -> list[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.console.rig import Peer, Running, enrol, ruleset, running, unit
+from tests.console.rig import Peer, Running, enrol, ruleset, unit
 from tests.unit.cli.command_line import CommandLine
 from watchword.cli.failure import ExitCode
 
@@ -82,12 +81,6 @@ async def test_diff_of_files(shell: CommandLine) -> None:
     assert (await shell("diff", "old.yaml", "7")).code == ExitCode.USAGE
     assert (await shell("diff", "draft:x", "7")).code == ExitCode.USAGE
     assert (await shell("diff", "old.yaml", "new.yaml", "--units-then")).code == ExitCode.USAGE
-
-
-@pytest.fixture
-async def console(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "data") as started:
-        yield started
 
 
 async def test_against_a_console(shell: CommandLine, console: Running) -> None:

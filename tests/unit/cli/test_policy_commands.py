@@ -6,27 +6,12 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.console.rig import Peer, Running, enrol, ruleset, running, unit
+from tests.console.rig import Peer, Running, enrol, ruleset, unit
 from tests.unit.cli.command_line import PATIENCE, CommandLine
 from watchword.cli.failure import ExitCode
 from watchword.wire.messages import FlowRecord, FlowReports, ReportsAccepted
-
-
-@pytest.fixture
-async def console(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "data") as started:
-        yield started
-
-
-@pytest.fixture
-def cli(console: Running, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path).using(console)
 
 
 def record(local: str, **changes: Any) -> FlowRecord:

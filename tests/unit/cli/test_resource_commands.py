@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
-from tests.console.rig import Running, running
+from tests.console.rig import Running
 from tests.unit.cli.command_line import CommandLine
 from watchword.cli.failure import ExitCode
 
@@ -23,17 +20,6 @@ data:
       outgoingRules:
         - {name: database, action: Allow, object: [["app=db"]], protocolPorts: [tcp/5432]}
 """
-
-
-@pytest.fixture
-async def console(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "data") as started:
-        yield started
-
-
-@pytest.fixture
-def cli(console: Running, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path).using(console)
 
 
 async def test_a_resource_from_birth_to_death(cli: CommandLine) -> None:
