@@ -17,8 +17,8 @@ class Turnover:
         self.world = world
         self._company = company
         self._random = Random(seed)
-        self._units = list(world.units)
-        self._rulesets = list(world.rulesets)
+        self._units = sorted(world.units)  # not in the order of hashes, which differs from run to run
+        self._rulesets = sorted(world.rulesets)
         self._number = len(self._rulesets)
 
     def take(self, alterations: list[Alteration]) -> None:
