@@ -29,17 +29,7 @@ def test_a_million_half_open_connections(field: Battlefield, announced: bool) ->
     port = field.port()
     echoing = load.start(field.server.host, "echo", port=port)
     load.ready(echoing)
-    holding = load.start(
-        field.client.host,
-        "hold",
-        address=field.server.host.ipv4,
-        port=port,
-        connections=50,
-        interval_ms=100,
-        timeout_ms=30000,
-        seconds=150,
-    )
-    load.ready(holding)
+    holding = load.hold(field.client.host, field.server.host, port, interval_ms=100, timeout_ms=30000, seconds=150)
     option = announces(port).encode()
     chosen: dict[str, object] = {"option": option.hex(), "random": "12:8"} if announced else {}
     flooding = load.start(

@@ -35,6 +35,44 @@ def ready(process: Process, timeout: float = 30.0) -> None:
         time.sleep(0.01)
 
 
+def hold(
+    client: Host,
+    server: Host,
+    port: int,
+    connections: int = 50,
+    interval_ms: int = 50,
+    timeout_ms: int = 15000,
+    seconds: int = 120,
+) -> Process:
+    """Open connections from one host to another and ask on each again and again; they stand on return."""
+    holding = start(
+        client,
+        "hold",
+        address=server.ipv4,
+        port=port,
+        connections=connections,
+        interval_ms=interval_ms,
+        timeout_ms=timeout_ms,
+        seconds=seconds,
+    )
+    ready(holding)
+    return holding
+
+
+def call(client: Host, server: Host, port: int, *, rate: int, inflight: int, seconds: int) -> Process:
+    """Make new connections from one host to another, ``rate`` a second and at most ``inflight`` at once."""
+    return start(
+        client,
+        "connect",
+        address=server.ipv4,
+        port=port,
+        rate=rate,
+        inflight=inflight,
+        seconds=seconds,
+        timeout_ms=15000,
+    )
+
+
 def result(process: Process, stop: bool = False, timeout: float = 60.0) -> dict[str, Any]:
     """What it reports at its end."""
     if stop:

@@ -32,18 +32,7 @@ def held(ground: Ground, connections: int = 50) -> tuple[Process, Process]:
     port = ground.port()
     server = load.start(ground.server.host, "echo", port=port)
     load.ready(server)
-    client = load.start(
-        ground.client.host,
-        "hold",
-        address=ground.server.host.ipv4,
-        port=port,
-        connections=connections,
-        interval_ms=50,
-        timeout_ms=15000,
-        seconds=120,
-    )
-    load.ready(client)
-    return server, client
+    return server, load.hold(ground.client.host, ground.server.host, port, connections)
 
 
 def intact(server: Process, client: Process) -> None:
@@ -72,16 +61,7 @@ def test_a_killed_agent_is_missed_by_nobody(ground: Ground, side: str) -> None:
     load.ready(serving)
     holding = held(ground, 20)
     before = ground.server.counters()["proved"]
-    calling = load.start(
-        ground.client.host,
-        "connect",
-        address=ground.server.host.ipv4,
-        port=port,
-        rate=2000,
-        inflight=64,
-        seconds=6,
-        timeout_ms=15000,
-    )
+    calling = load.call(ground.client.host, ground.server.host, port, rate=2000, inflight=64, seconds=6)
     time.sleep(1.5)
     programs = program_ids(killed.pinned())
     killed.fence.kill()

@@ -186,16 +186,7 @@ def test_removal_under_load(ground: Ground, first: str) -> None:
         time.sleep(0.3)
         side.fence.call("uninstall")
         nothing_left(side, objects)
-        calling = load.start(
-            ground.client.host,
-            "connect",
-            address=ground.server.host.ipv4,
-            port=port,
-            rate=500,
-            inflight=16,
-            seconds=1,
-            timeout_ms=15000,
-        )
+        calling = load.call(ground.client.host, ground.server.host, port, rate=500, inflight=16, seconds=1)
         found = load.result(calling)
         assert found["failures"] == {}, found
         assert found["connections"] == found["begun"] > 100
