@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ipaddress
 import secrets
@@ -143,16 +144,16 @@ def kernel() -> Iterator[Kernel]:
     ensure_bpffs()
     path = Path("/sys/fs/bpf") / f"watchword-test-{secrets.token_hex(4)}"
     path.mkdir()
-    objects = [BpfObject(OBJECTS / f"{name}.bpf.o", path) for name in ("refuse", "enforce", "stamp", "sweep")]
-    fds: dict[str, int] = {}
-    for loaded in objects:
-        fds.update(loaded.maps)
-    made = Kernel(fds)
-    yield made
-    made.banks.close()
-    for loaded in objects:
-        loaded.close()
-    shutil.rmtree(path)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, path)
+        fds: dict[str, int] = {}
+        for name in ("refuse", "enforce", "stamp", "sweep"):
+            loaded = BpfObject(OBJECTS / f"{name}.bpf.o", path)
+            stack.callback(loaded.close)
+            fds.update(loaded.maps)
+        made = Kernel(fds)
+        yield made
+        made.banks.close()
 
 
 class Host:
