@@ -8,6 +8,7 @@ into one delta. So do the digests: added up from sums that are kept, and taken o
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from watchword.policy.amendments import Amendment, merged
 from watchword.policy.engine import Engine
 from watchword.policy.render import render
 from watchword.policy.versions import EMPTY, altered
+from watchword.policy.versions import alterations as alterations_between
 from watchword.policy.world import PARTS, Alteration, Namespace, World
 from watchword.wire.policy import EnforcerEntry, PolicyDelta, PolicyDocument, difference, digest, patch, patched, total
 
@@ -98,13 +100,17 @@ class Readers:
         self.slow = dict(self.prompt)
         self.pending: dict[str, list[Amendment]] = {each: [] for each in ENFORCERS}
 
+    def end(self, evicted: Iterable[str]) -> None:
+        """These Enforcers' sessions are over; what they had is of no use to who comes in their place."""
+        for each in evicted:
+            self.prompt.pop(each, None)
+            self.slow.pop(each, None)
+            self.pending[each] = []
+
     def take(self, engine: Engine, changed: dict[str, Amendment], *, catch_up: bool) -> None:
         revision = engine.revision
         for each in ENFORCERS:
             if each not in engine:
-                self.prompt.pop(each, None)
-                self.slow.pop(each, None)
-                self.pending[each] = []
                 continue
             blank = PolicyDocument(revision=0, enforcer=each)
             before = self.prompt.get(each, blank)
@@ -164,11 +170,30 @@ def test_following_changes_gives_what_starting_anew_gives(
         else:
             step = effective(world, step)
             world = altered(world, world.revision + 1, step)
-            asked = {each: badges for each, badges in asked.items() if each in world.enforcers}
+            evicted = {change.key for change in step if change.part == "enforcers" and change.entry is None}
+            asked = {each: badges for each, badges in asked.items() if each not in evicted}
+            readers.end(evicted)  # also of one that enrols again in the same step
             publication = engine.apply(world.revision, step)
             assert publication.revision == engine.revision == world.revision
             readers.take(engine, dict(publication.amendments), catch_up=catch_up)
         hold(engine, world, asked, readers, caught_up=catch_up)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(worlds(), min_size=2, max_size=4), st.randoms(use_true_random=False))
+def test_one_world_after_another(sequence: list[World], random: Any) -> None:
+    """Everything changes in one step, in any order: what opens, closes and opens again in it too."""
+    engine, before = Engine.of(sequence[0]), sequence[0]
+    readers = Readers(engine)
+    for revision, world in enumerate(sequence[1:], before.revision + 1):
+        world = dataclasses.replace(world, revision=revision)
+        changes = list(alterations_between(before, world))
+        random.shuffle(changes)
+        readers.end(before.enforcers.keys() - set(world.enforcers))
+        catch_up = random.random() < 0.6
+        readers.take(engine, dict(engine.apply(revision, changes).amendments), catch_up=catch_up)
+        hold(engine, world, {}, readers, caught_up=catch_up)
+        before = world
 
 
 def test_two_badges_of_one_enforcer_asked_for_at_once() -> None:

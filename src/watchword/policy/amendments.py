@@ -97,6 +97,8 @@ class _Merger:
         """Apply one more."""
         for table, keys in amendment.removed.items():
             self._remove(table, keys)
+        if amendment.everybody:  # it says who everybody is; whoever went meanwhile was not taken back
+            self.tables["peers"].clear()
         for table, entries in self.tables.items():
             more = getattr(amendment, table)
             if more:

@@ -145,7 +145,7 @@ class PolicyDelta(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fa
     joined: dict[str, tuple[int, ...]] = {}  # selector -> badges that match it now
     left: dict[str, tuple[int, ...]] = {}  # selector -> badges that no longer do
     removed: dict[str, tuple[str | int, ...]] = {}  # table name -> keys
-    everybody: bool | None = None  # None: as before
+    everybody: bool | None = None  # None: as before; True: ``peers`` are all there are
     asked: tuple[int, ...] | None = None  # None: as before
 
 
@@ -167,12 +167,13 @@ def difference(old: PolicyDocument, new: PolicyDocument) -> PolicyDelta:
             removed[table] = gone
         if table != "peers":
             upserts[table] = {key: entry for key, entry in after.items() if before.get(key) != entry}
+    opened = new.everybody and not old.everybody
     peers: dict[int, PeerFacts] = {}
     joined: dict[str, list[int]] = {}
     left: dict[str, list[int]] = {}
     for badge, entry in new.peers.items():
         known = old.peers.get(badge)
-        if known is None or facts_of(known) != facts_of(entry):
+        if opened or known is None or facts_of(known) != facts_of(entry):
             peers[badge] = facts_of(entry)
         was, now = set(known.selectors if known else ()), set(entry.selectors)
         for selector in now - was:
@@ -282,7 +283,12 @@ def _patch_peers(base: PolicyDocument, delta: PolicyDelta, document: PolicyDocum
 def _dismissed(base: PolicyDocument, delta: PolicyDelta, document: PolicyDocument, changed: set[int]) -> set[int]:
     """Let the peers go that nothing keeps any more; their badges."""
     if document.everybody:
-        return set()
+        # Whoever says so says who everybody is. There may have been a time in between, told in the same delta, when
+        # everybody was not a peer and those who went then did not have to be taken back.
+        gone = {badge for badge in document.peers if badge not in delta.peers} if delta.everybody else set()
+        for badge in gone:
+            del document.peers[badge]
+        return gone
     scalars = delta.everybody is not None or delta.asked is not None
     candidates: Iterable[int] = document.peers if scalars or delta.units or "units" in delta.removed else changed
     kept = {unit.badge for unit in document.units.values()} | set(document.asked)
