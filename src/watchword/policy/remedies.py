@@ -14,6 +14,7 @@ import msgspec
 
 from watchword.model import ports
 from watchword.model.expressions import Expression
+from watchword.policy.versions import persistent
 from watchword.policy.world import Namespace, Network, Rule, Ruleset, World
 from watchword.wire.policy import Action
 
@@ -162,7 +163,7 @@ class _Applied:
     """A world's changeable parts, being changed."""
 
     def __init__(self, world: World) -> None:
-        self.namespaces = dict(world.namespaces)
+        self.namespaces = persistent(world.namespaces)  # all there are, also when the rest is an excerpt
         self.networks = dict(world.networks)
         self.rulesets = dict(world.rulesets)
         self._gone: dict[tuple[str, str], set[int]] = {}  # indexes of rules taken away, by ruleset and direction
@@ -223,9 +224,10 @@ class _Applied:
     def _set_default(self, path: str, direction: Way, action: Action) -> None:
         old = self.namespaces.get(path, Namespace(path))
         if direction == "incoming":
-            self.namespaces[path] = dataclasses.replace(old, default_incoming=action)
+            new = dataclasses.replace(old, default_incoming=action)
         else:
-            self.namespaces[path] = dataclasses.replace(old, default_outgoing=action)
+            new = dataclasses.replace(old, default_outgoing=action)
+        self.namespaces = self.namespaces.insert(path, new)
 
     def _add(self, change: AddRule | AddRuleset | AddNetwork) -> None:
         identifier = f"new-{len(self.rulesets)}-{len(self.networks)}"

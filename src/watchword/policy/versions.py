@@ -23,7 +23,7 @@ def altered(world: World, revision: int, alterations: Iterable[Alteration]) -> W
     parts: dict[str, HashTrieMap[str, Any]] = {}
     for part, key, entry in alterations:
         if part not in parts:
-            parts[part] = _persistent(getattr(world, part))
+            parts[part] = persistent(getattr(world, part))
         parts[part] = parts[part].discard(key) if entry is None else parts[part].insert(key, entry)
     return dataclasses.replace(world, revision=revision, **parts)
 
@@ -39,5 +39,6 @@ def alterations(before: World, after: World) -> list[Alteration]:
     return found
 
 
-def _persistent(part: Mapping[str, Any]) -> HashTrieMap[str, Any]:
+def persistent(part: Mapping[str, Any]) -> HashTrieMap[str, Any]:
+    """A part of a world as what a change of it costs little of; it may be that already."""
     return part if isinstance(part, HashTrieMap) else HashTrieMap(part)
