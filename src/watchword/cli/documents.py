@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from watchword.cli.failure import ExitCode, Failure
-from watchword.exchange.documents import TEXT_LIMIT, Document
+from watchword.exchange.documents import TEXT_LIMIT, Document, written
 from watchword.exchange.documents import read as documents_in
 from watchword.exchange.notes import Unreadable
 
@@ -60,4 +58,4 @@ def read_mapping(file: str) -> dict[str, Any]:
 
 def dump(value: Any) -> str:
     """``value`` as YAML, in the order it has."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return written(value)

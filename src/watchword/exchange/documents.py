@@ -261,6 +261,27 @@ def plain(text: str) -> Any:
     return text
 
 
+class Writer(yaml.SafeDumper):
+    """Writes what :func:`read` reads back: a text that would be a number or a truth to it stands in quotes."""
+
+
+def _represent(writer: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    try:
+        quoted = not isinstance(plain(text), str)
+    except ValueError:
+        quoted = True
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
+
+
+Writer.add_representer(str, _represent)
+
+
+def written(value: Any) -> str:
+    """``value`` as YAML, in the order it has."""
+    text: str = yaml.dump(value, Dumper=Writer, sort_keys=False, allow_unicode=True)
+    return text
+
+
 def _scalar(event: Any, where: str) -> Any:
     if event.tag in (None, "!") and not event.implicit[0]:
         return event.value

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from watchword.exchange.documents import Writer
+
 #: ``indent`` by at most so much.
 INDENT_LIMIT = 200
 
@@ -193,7 +195,7 @@ def _length(value: Any) -> int:
     return len(value)
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(Writer):
     """Writes a value out wherever it stands, without anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:

@@ -213,6 +213,8 @@ def verify_enforcer(authority: x509.Certificate, der: bytes, now: datetime.datet
             warnings.simplefilter("ignore", CryptographyDeprecationWarning)
             certificate = x509.load_der_x509_certificate(der)
         certificate.verify_directly_issued_by(authority)
+        if not der.endswith(b"\0" + certificate.signature):  # a count of unused bits, which is signed by nobody
+            raise CertificateError("the certificate is malformed: its signature is not whole bytes")
         key = certificate.public_key()
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
