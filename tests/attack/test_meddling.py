@@ -295,11 +295,13 @@ def test_doubled_and_reordered_segments_do_no_harm(ground: Crossing, listener: s
         return [segment, *kept] if segment.payload else [segment]
 
     port = listener.getsockname()[1]
+    listener.settimeout(10)  # what comes through may take its time; only what must not come is waited for briefly
     with ground.box.meddling(meddle), ground.connect(listener, version) as connection:
         connection.exchange()
         connection.exchange(b"again")
         for side in ground.sides:
             assert (side.flow(port).proved, side.flow(port).connections) == (True, 1)
+        listener.settimeout(0.1)
         refused(listener)
 
 
