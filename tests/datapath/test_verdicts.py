@@ -145,3 +145,25 @@ def test_an_unknown_badge_is_asked_for(ground: Ground) -> None:
         ground.server.apply(says(SERVER, CLIENT, "in"))
         finish(near, 15)  # the retransmitted SYN gets through
         near.close()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_what_a_pair_was_told_holds_for_its_revision_only(ground: Ground, who: str, version: int) -> None:
+    """Two units that have just met are known to each CPU; a revision of either end makes it ask anew."""
+    side, peer = (ground.client, SERVER) if who == "client" else (ground.server, CLIENT)
+    with ground.listen() as listener:
+        port = listener.getsockname()[1]
+        for _ in range(8):  # on whichever CPU
+            with ground.connect(listener, version) as connection:
+                connection.exchange()
+        side.apply(says(side.badge, peer, "in", "Reject"), says(side.badge, peer, "out", "Reject"))
+        listener.settimeout(0.3)
+        for _ in range(8):
+            with pytest.raises((TimeoutError, ConnectionError, PermissionError)):
+                ground.connect(listener, version, timeout=0.3)
+        assert side.flow(port, "Reject").connections >= 8
+        ground.allow()
+        listener.settimeout(10)
+        with ground.connect(listener, version) as connection:
+            connection.exchange()
