@@ -336,6 +336,10 @@ async def test_bodies_that_are_no_bodies(client: httpx2.AsyncClient) -> None:
         await client.post(url, content=b"a: b", headers={"Content-Type": "text/yaml"}), "unsupported-media-type", 415
     )
     problem(await client.post(url, content=b" " * ((1 << 20) + 1), headers=json_type), "too-large", 413)
+    twice = b'{"name": "a", "entries": ["192.0.2.0/24"], "associatedTags": ["a=b"], "entries": ["0.0.0.0/0"]}'
+    refused = await client.post(url, content=twice, headers=json_type)
+    problem(refused, "malformed", 400)
+    assert "'entries' is there more than once" in refused.json()["detail"]
     problem(await client.get("/v1/nothing"), "not-found", 404)
     problem(await client.post("/v1/enforcers", json={}), "method-not-allowed", 405)
     problem(await client.delete("/v1/revisions/1"), "method-not-allowed", 405)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from watchword.cli.failure import ExitCode, Failure, FieldProblem
-from watchword.cli.options import Json, Namespace, ProfileName, seconds
+from watchword.cli.options import Json, Namespace, ProfileName, TemplateFiles, TemplateValues, seconds
 
 if TYPE_CHECKING:
     from watchword.cli.translating import Prepared, Translation
@@ -42,13 +42,8 @@ def apply(
     label: Annotated[
         str, typer.Option("--label", metavar="LABEL", help="The label that owns it all, instead of the files' own.")
     ] = "",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A value for templates: {{ .Values.NAME }}. May be repeated."),
-    ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--values", metavar="FILE", help="Values for templates. May be repeated.")
-    ] = None,
+    set_: TemplateValues = None,
+    values: TemplateFiles = None,
     form: Annotated[
         FileForm | None, typer.Option("--format", help="What the files are written in, where they do not show it.")
     ] = None,
@@ -104,7 +99,7 @@ def apply(
 
 def _taken(given: Sequence[str], wishes: Any, strict: bool) -> Translation:
     """What the files say; what is lost of them is said, or refused."""
-    from watchword.cli import output, translating
+    from watchword.cli import translating
 
     translation = translating.translated(given, wishes)
     lost = [note for note in translation.notes if note.lost]
@@ -112,8 +107,7 @@ def _taken(given: Sequence[str], wishes: Any, strict: bool) -> Translation:
         problems = tuple(FieldProblem(note.place, note.message) for note in lost)
         remedy = "remove it from the files, or leave --strict out"
         raise Failure(f"{len(lost)} thing(s) in the files cannot be carried over", remedy, ExitCode.USAGE, problems)
-    for note in translation.notes:
-        output.note(f"{'not carried over' if note.lost else 'note'}: {note}")
+    translating.say_notes(translation)
     return translation
 
 

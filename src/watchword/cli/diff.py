@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watchword.cli.failure import ExitCode, Failure
-from watchword.cli.options import Json, Namespace, ProfileName, connect
+from watchword.cli.options import Json, Namespace, ProfileName, TemplateFiles, TemplateValues, connect
+
+if TYPE_CHECKING:
+    from watchword.policy.files import Loaded
 
 _DRAFT = "draft:"
 _SIDE_HELP = "A file or folder; or, of the Console, a revision's number, `latest` or `draft:NAME`."
@@ -25,6 +28,8 @@ def diff(
     then: Annotated[
         bool, typer.Option("--units-then", help="With the units of each revision, not those of now.")
     ] = False,
+    set_: TemplateValues = None,
+    values: TemplateFiles = None,
     profile: ProfileName = "",
     namespace: Namespace = "",
     json: Json = False,
@@ -35,17 +40,20 @@ def diff(
     at which end, by which rules. Files have to list their `processingunits`. Exit code 0 if nothing differs, 1 if
     something does.
     """
-    from watchword.cli import output
+    from watchword.cli import output, policyfiles
 
     sides = [_is_of_console(old), _is_of_console(new)]
     if sides[0] != sides[1]:
         raise Failure("OLD and NEW are a file and a revision", "name two of the same sort", ExitCode.USAGE)
     if all(sides):
+        if set_ or values:
+            raise Failure("--set and --values are about files", "leave them out, or name files", ExitCode.USAGE)
         found = _online(old, new, limit, then, profile, namespace)
     elif then:
         raise Failure("--units-then is about revisions", "leave it out", ExitCode.USAGE)
     else:
-        found = _offline(old, new, limit, namespace or "/")
+        loaded = [policyfiles.load([side], namespace or "/", set_ or (), values or ()) for side in (old, new)]
+        found = _offline(loaded[0], loaded[1], limit)
     if json:
         output.json_document(found)
     else:
@@ -58,14 +66,12 @@ def _is_of_console(side: str) -> bool:
     return side.isdecimal() or side == "latest" or side.startswith(_DRAFT)
 
 
-def _offline(old: str, new: str, limit: int, namespace: str) -> dict[str, Any]:
+def _offline(old: Loaded, new: Loaded, limit: int) -> dict[str, Any]:
     import msgspec
 
-    from watchword.cli import policyfiles
     from watchword.policy.difference import difference
 
-    worlds = [policyfiles.load([side], namespace).world for side in (old, new)]
-    found: dict[str, Any] = msgspec.to_builtins(difference(*worlds, limit=limit))
+    found: dict[str, Any] = msgspec.to_builtins(difference(old.world, new.world, limit=limit))
     return found
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from watchword.cli.failure import ExitCode, Failure
-from watchword.cli.options import Json, Namespace, ProfileName, connect
+from watchword.cli.options import Json, Namespace, ProfileName, TemplateFiles, TemplateValues, connect
+
+if TYPE_CHECKING:
+    from watchword.policy.files import Loaded
 
 _SEVERITIES = ("error", "warning", "info")
 
@@ -23,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def lint(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="YAML or JSON files, folders of them, or -.")
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="What `watchword apply` takes: files, folders or -.")
     ] = None,
     fail_on: Annotated[
         Literal["error", "warning", "info"],
@@ -39,6 +42,8 @@ def lint(
     revision: Annotated[
         str, typer.Option("--revision", metavar="NUMBER", help="Of an older revision.", show_default=False)
     ] = "",
+    set_: TemplateValues = None,
+    values: TemplateFiles = None,
     profile: ProfileName = "",
     namespace: Namespace = "",
     json: Json = False,
@@ -48,13 +53,15 @@ def lint(
     The codes and exactly when each is given are in docs/policy.md. "Present" units are those of the Console, or those
     that the files list as `processingunits`. Exit code 1 if a finding is as bad as --fail-on says.
     """
-    from watchword.cli import output
+    from watchword.cli import output, policyfiles
 
     if files and (draft or revision):
         raise Failure("--draft and --revision are about the Console", "leave them out, or the files", ExitCode.USAGE)
+    if not files and (set_ or values):
+        raise Failure("--set and --values are about files", "name the files", ExitCode.USAGE)
     codes = _known(code or [])
     if files:
-        found = _offline(files, namespace or "/", codes)
+        found = _offline(policyfiles.load(files, namespace or "/", set_ or (), values or ()), codes)
     else:
         found = _online({"draft": draft, "revision": revision, "code": ",".join(codes)}, profile, namespace)
     if json:
@@ -75,13 +82,12 @@ def _known(codes: Sequence[str]) -> Sequence[str]:
     return codes
 
 
-def _offline(files: list[str], namespace: str, codes: Sequence[str]) -> dict[str, Any]:
+def _offline(loaded: Loaded, codes: Sequence[str]) -> dict[str, Any]:
     import msgspec
 
-    from watchword.cli import policyfiles
     from watchword.policy import lint as linting
 
-    findings = linting.findings(policyfiles.load(files, namespace).world)
+    findings = linting.findings(loaded.world)
     chosen = [finding for finding in findings if not codes or finding.code in codes]
     return {
         "counts": {severity: sum(finding.severity == severity for finding in chosen) for severity in _SEVERITIES},

@@ -24,6 +24,13 @@ Filter = Annotated[
     str,
     typer.Option("--filter", metavar="EXPRESSION", help='Such as: name contains web and createTime > now("-1h").'),
 ]
+TemplateValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A value for templates: {{ .Values.NAME }}. May be repeated."),
+]
+TemplateFiles = Annotated[
+    list[str] | None, typer.Option("--values", metavar="FILE", help="Values for templates. May be repeated.")
+]
 Recursive = Annotated[bool, typer.Option("--recursive", "-r", help="Namespaces below too.")]
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")

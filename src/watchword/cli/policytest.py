@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from xml.etree import ElementTree
 
 import typer
 
 from watchword.cli.failure import ExitCode, Failure
-from watchword.cli.options import Json, Namespace, ProfileName, connect
+from watchword.cli.options import Json, Namespace, ProfileName, TemplateFiles, TemplateValues, connect
+
+if TYPE_CHECKING:
+    from watchword.policy.files import Loaded
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def policy_tests(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="YAML or JSON files, folders of them, or -.")
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="What `watchword apply` takes: files, folders or -.")
     ] = None,
     draft: Annotated[
         str, typer.Option("--draft", metavar="NAME", help="The Console's tests on a draft.", show_default=False)
@@ -30,20 +33,28 @@ def policy_tests(
     junit: Annotated[
         str, typer.Option("--junit", metavar="FILE", help="Also write a JUnit report.", show_default=False)
     ] = "",
+    set_: TemplateValues = None,
+    values: TemplateFiles = None,
     profile: ProfileName = "",
     namespace: Namespace = "",
     json: Json = False,
 ) -> None:
     """Run policy tests: those in FILEs on the policy in FILEs, or without FILE the Console's on its policy.
 
-    With files, no Console is needed. They are what `watchword apply` takes, and may have `processingunits`
-    and the namespace `/` besides. Exit code 1 if a test fails, 2 if the files are wrong or hold no test.
+    With files, no Console is needed. They are what `watchword apply` takes - templates, files of the product family and
+    NetworkPolicies too -, and may have `processingunits` and the namespace `/` besides. Exit code 1 if a test fails, 2
+    if the files are wrong or hold no test.
     """
-    from watchword.cli import output
+    from watchword.cli import output, policyfiles
 
     if files and (draft or revision):
         raise Failure("--draft and --revision are about the Console", "leave them out, or the files", ExitCode.USAGE)
-    found = _offline(files, namespace or "/") if files else _online(draft, revision, profile, namespace)
+    if not files and (set_ or values):
+        raise Failure("--set and --values are about files", "name the files", ExitCode.USAGE)
+    if files:
+        found = _offline(policyfiles.load(files, namespace or "/", set_ or (), values or ()))
+    else:
+        found = _online(draft, revision, profile, namespace)
     if not found["tests"]:
         raise Failure("there is no policy test here", "write one: watchword api stub policytest", ExitCode.USAGE)
     if junit:
@@ -56,14 +67,12 @@ def policy_tests(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _offline(files: list[str], namespace: str) -> dict[str, Any]:
+def _offline(loaded: Loaded) -> dict[str, Any]:
     import msgspec
 
-    from watchword.cli import policyfiles
     from watchword.policy import assertions
     from watchword.policy.sides import Situation
 
-    loaded = policyfiles.load(files, namespace)
     situation = Situation.of(loaded.world)
     runs = []
     for each in loaded.tests:

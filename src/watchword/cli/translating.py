@@ -20,6 +20,9 @@ Form = Literal["watchword", "family", "networkpolicy"]
 #: What a directory is searched for.
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
+#: What no translation touches.
+_AS_THEY_STAND = "data.processingunits"
+
 
 @dataclass
 class Prepared:
@@ -33,9 +36,11 @@ class Prepared:
         """File, document and line of what stands at ``path`` of the body."""
         if self.origins is None:
             return self.source.place(path)
+        if path.startswith(_AS_THEY_STAND):
+            return self.source.place(path)
         for cut in range(len(path), 0, -1):
             if path[:cut] in self.origins:
-                return self.source.place(self.origins[path[:cut]])
+                return self.source.place(self.origins[path[:cut]] + path[cut:])
         return self.source.place()
 
 
@@ -58,6 +63,7 @@ class Wishes:
     namespace: str = ""  # of the request; empty where no Console is asked
     console: str = ""
     pod_networks: Sequence[str] = ()
+    units: bool = False  # carry processing units, which no Console imports
 
 
 def translated(files: Sequence[str], wishes: Wishes) -> Translation:
@@ -78,6 +84,14 @@ def translated(files: Sequence[str], wishes: Wishes) -> Translation:
         if wishes.label:
             prepared.body["label"] = wishes.label
     return result
+
+
+def say_notes(translation: Translation) -> None:
+    """What a reader of the files has to know, on standard error."""
+    from watchword.cli import output
+
+    for note in translation.notes:
+        output.note(f"{'not carried over' if note.lost else 'note'}: {note}")
 
 
 def read(files: Sequence[str], wishes: Wishes) -> list[Document]:
@@ -135,13 +149,13 @@ def _failure(error: Unreadable) -> Failure:
 
 
 def _expanded(files: Sequence[str]) -> list[str]:
-    """Files, with those of each directory in its place. The same one twice is one."""
+    """Files, with those in each directory and below in its place. The same one twice is one."""
     found: list[str] = []
     for file in files:
         if file == "-" or not Path(file).is_dir():
             found.append(file)
             continue
-        inside = sorted(str(path) for path in Path(file).iterdir() if path.suffix in _SUFFIXES and path.is_file())
+        inside = sorted(str(path) for path in Path(file).rglob("*") if path.suffix in _SUFFIXES and path.is_file())
         if not inside:
             raise Failure(
                 f"{file}: no .yaml, .yml or .json is in it", "name files, or another directory", ExitCode.USAGE
@@ -159,7 +173,7 @@ def _mapping(document: Document) -> dict[str, Any]:
 
 
 def _family(document: Document, wishes: Wishes, result: Translation) -> None:
-    translated = family.translate(_mapping(document), wishes.namespace or "/")
+    translated = family.translate(_mapping(document), wishes.namespace or "/", units=wishes.units)
     result.imports.append(Prepared(translated.document, document, translated.origins))
     result.notes += [
         Note(f"{document.place(note.place)}: {note.place}", note.message, note.lost) for note in translated.notes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,8 +25,21 @@ def convert(value: Any, into: type[T]) -> T:
 def parse(body: bytes) -> Any:
     """``body`` as JSON. Raises :class:`Problem`."""
     try:
-        return msgspec.json.decode(body)
+        value = msgspec.json.decode(body)
+        json.loads(body, object_pairs_hook=_once)  # msgspec takes the last of two without a word
+        return value
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem("malformed", f"the body is not JSON: {error}") from None
     except RecursionError:
         raise Problem("malformed", "the body is nested too deeply") from None
+
+
+def _once(fields: list[tuple[str, Any]]) -> None:
+    """Refuse an object that says a thing twice: which of the two would hold is anybody's guess (RFC 8259, 4)."""
+    counts = Counter(name for name, _ in fields)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise Problem(
+            "malformed",
+            f"{', '.join(repr(name[:80]) for name in twice[:5])} is there more than once in one object; write it once",
+        )

@@ -20,10 +20,11 @@ from watchword.model.registry import Kind
 from watchword.model.resources import NetworkRule
 
 #: Why whole kinds of resource stay behind.
+_UNITS = "processingunits"
 _KINDS = {
     "networkaccesspolicies": "the older form, which has had no effect since rulesets; write networkrulesetpolicies",
     "infrastructurepolicies": "describes a cloud's own rules and enforces nothing",
-    "processingunits": "units make themselves when their Enforcer sees them",
+    _UNITS: "units make themselves when their Enforcer sees them",
     "enforcers": "Enforcers make themselves when they enrol",
     "hostservices": "a host is a unit here and needs no services of its own",
     "hostservicemappingpolicies": "a host is a unit here and needs no services of its own",
@@ -71,14 +72,18 @@ class Translated:
     origins: dict[str, str] = field(default_factory=dict)
 
 
-def translate(document: Mapping[str, Any], namespace: str = "/") -> Translated:
-    """One document of the family as an import into ``namespace``."""
-    return _Translation(namespace).document(document)
+def translate(document: Mapping[str, Any], namespace: str = "/", *, units: bool = False) -> Translated:
+    """One document of the family as an import into ``namespace``.
+
+    With ``units``, for those who ask no Console, what it says of processing units is carried over as it stands.
+    """
+    return _Translation(namespace, units).document(document)
 
 
 class _Translation:
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, units: bool) -> None:
         self._namespace = namespace
+        self._units = units
         self._result = Translated({})
 
     def _lost(self, place: str, message: str) -> None:
@@ -106,6 +111,9 @@ class _Translation:
     def _data(self, data: Mapping[str, Any]) -> dict[str, Any]:
         carried: dict[str, Any] = {}
         for name, items in data.items():
+            if self._units and name.lower() == _UNITS:
+                carried[_UNITS] = items
+                continue
             kind = exchanged_kind(name.lower())
             if kind is None or not isinstance(items, list):
                 self._left_out(name, items)

@@ -70,7 +70,7 @@ async def test_several_files_a_directory_and_standard_input(cli: CommandLine, tm
     (folder / "a.yaml").write_text(NETWORK.format(label="x", name="a"))
     (folder / "b.json").write_text(json.dumps({"label": "x", "data": {"namespaces": [{"name": "shop"}]}}))
     (folder / "notes.txt").write_text("not policy")
-    (folder / "deeper" / "c.yaml").write_text("broken: [")
+    (folder / "deeper" / "c.yaml").write_text(NETWORK.format(label="c", name="c"))
     (tmp_path / "d.yaml").write_text(NETWORK.format(label="y", name="d"))
     (tmp_path / "e.yaml").write_text(NETWORK.format(label="y", name="e"))
     stdin = NETWORK.format(label="z", name="f")
@@ -78,7 +78,7 @@ async def test_several_files_a_directory_and_standard_input(cli: CommandLine, tm
     first = await cli(*arguments, stdin=stdin)
     assert first.code == 0, first.err
     assert {answer["revision"] for answer in first.json["imports"]} == {first.json["imports"][0]["revision"]}
-    assert await names(cli, "extnet") == ["a", "d", "e", "f"]
+    assert await names(cli, "extnet") == ["a", "c", "d", "e", "f"]
     again = await cli(*arguments, stdin=stdin)
     assert all(not answer[what] for answer in again.json["imports"] for what in ("created", "updated", "deleted"))
     assert (await cli("apply", "-f", "d.yaml", "e.yaml", "d.yaml")).code == 0, "the same file twice"

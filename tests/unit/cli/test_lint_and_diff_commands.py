@@ -36,6 +36,19 @@ DB = """    - name: db
         - {object: [[app=web]], protocolPorts: [PORT]}
 """
 
+CLUSTER = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]
+"""
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> CommandLine:
@@ -61,6 +74,35 @@ async def test_lint_of_files(shell: CommandLine) -> None:
     assert (await shell("lint", "old.yaml", "--code", "nonsense")).code == ExitCode.USAGE
     assert (await shell("lint", "old.yaml", "--draft", "d")).code == ExitCode.USAGE
     assert (await shell("lint", "missing.yaml")).code == ExitCode.USAGE
+
+
+async def test_files_are_those_that_apply_takes(shell: CommandLine) -> None:
+    folder = shell.folder / "all"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "web.yaml").write_text(POLICY.replace("tcp/5432", "{{ .Values.port }}"))
+    (folder / "deeper" / "db.yaml").write_text(
+        "APIVersion: 1\ndata:\n  networkrulesetpolicies:\n" + DB.replace("PORT", "tcp/1")
+    )
+    other = await shell("diff", "new.yaml", "all", "--set", "port=tcp/1", "--json")
+    assert [flows["protocolPorts"] for flows in other.json["flows"]] == [["tcp/5432"], ["tcp/1"]], other.err
+    unfilled = await shell("lint", "all")
+    assert (unfilled.code, "port" in unfilled.err) == (ExitCode.USAGE, True)
+    for wrong in (("lint", "--set", "a=1"), ("test", "--set", "a=1"), ("diff", "1", "2", "--set", "a=1")):
+        refused = await shell(*wrong)
+        assert (refused.code, "--set" in refused.err) == (ExitCode.USAGE, True)
+
+    (shell.folder / "cluster.yaml").write_text(CLUSTER)
+    cluster = await shell("lint", "cluster.yaml", "--json")
+    assert "subject-matches-nothing" in {finding["code"] for finding in cluster.json["findings"]}, cluster.err
+
+
+async def test_places_in_files_that_were_translated(shell: CommandLine) -> None:
+    wrong = POLICY.replace("[app=db]}", "[nonsense]}").replace("tcp/5432", "tcp/70000")
+    (shell.folder / "wrong.yaml").write_text(wrong)
+    done = await shell("lint", "wrong.yaml")
+    assert done.code == ExitCode.USAGE
+    assert "wrong.yaml, line 12" in done.err, "the unit"
+    assert "wrong.yaml, line 17" in done.err, "the rule"
 
 
 async def test_diff_of_files(shell: CommandLine) -> None:
