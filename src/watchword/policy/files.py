@@ -165,8 +165,8 @@ class _Loading:
 
     def _depth(self, item: _Item) -> int:
         where = item.body.get("namespace", self.namespace)
-        path = item.name if item.name.startswith("/") else f"{str(where).rstrip('/')}/{item.name}"
-        return len(path.rstrip("/").split("/"))
+        path = item.name if item.name.startswith("/") else f"{str(where).removesuffix('/')}/{item.name}"
+        return len(path.removesuffix("/").split("/"))
 
     def take(self, item: _Item) -> None:
         """Take one resource in, or note what is wrong with it."""
@@ -186,23 +186,26 @@ class _Loading:
             raise Invalid("namespace", f"{where!r} is not at or below {self.namespace}", "leave it out")
         resource = self._unit(body) if kind is _UNIT else created(kind, body)
         if isinstance(resource, Namespace):
-            self._take_namespace(kind, where, resource)
-            return
-        self._existing(where)
-        identifier = resource.id or _identifier(kind.singular, where, resource.name)
-        self._keep(kind, msgspec.structs.replace(resource, id=identifier, namespace=where))
+            self._keep_namespace(where, resource)
+        else:
+            identifier = resource.id or _identifier(kind.singular, where, resource.name)
+            self._keep(kind, msgspec.structs.replace(resource, id=identifier, namespace=where))
 
-    def _take_namespace(self, kind: Kind, where: str, namespace: Namespace) -> None:
-        path = ROOT if namespace.name == ROOT else whole_path(namespace.name, where)
+    def _keep_namespace(self, where: str, namespace: Namespace) -> None:
+        path = ROOT if namespace.name == where == ROOT else whole_path(namespace.name, where)
         parent = next((each for each in upwards(path) if each != path), "")
-        if parent:
-            self._existing(parent)
         placed = msgspec.structs.replace(namespace, id=_identifier("namespace", "", path), name=path, namespace=parent)
-        validation.check(placed, self._tag_prefixes(parent) if parent else ())
-        tenancy.check(placed, self._chain(parent) if parent else ())
+        self._check(placed)
+        tenancy.check(placed, self._chain(parent))
         self._unique(("namespace", "", path))
         self.found["namespace", "", path] = placed
         self.namespaces[path] = placed
+
+    def _check(self, resource: Any) -> None:
+        """What has to be true of every resource where it stands; the namespace ``/`` stands in none."""
+        if resource.namespace and resource.namespace not in self.namespaces:
+            raise Invalid("namespace", f"{resource.namespace!r} does not exist", "add it under data.namespaces")
+        validation.check(resource, self._tag_prefixes(resource.namespace))
 
     def _unit(self, body: dict[str, Any]) -> ProcessingUnit:
         """A unit; fields that only a Console sets may be there as a Console lists them."""
@@ -211,7 +214,7 @@ class _Loading:
         return msgspec.structs.replace(unit, enforcer_id=enforcer, enforcer_name=unit.enforcer_name or enforcer)
 
     def _keep(self, kind: Kind, resource: Any) -> None:
-        validation.check(resource, self._tag_prefixes(resource.namespace))
+        self._check(resource)
         if isinstance(resource, NamespaceMappingPolicy) and resource.mapped_namespace not in self.namespaces:
             raise Invalid("mappedNamespace", f"there is no namespace {resource.mapped_namespace!r}", "add it here")
         if isinstance(resource, ProcessingUnit):
@@ -244,12 +247,9 @@ class _Loading:
         if key in self.found:
             raise Invalid("name", f"{key[2]!r} is there twice in {key[1] or 'these files'}", "rename one of them")
 
-    def _existing(self, path: str) -> None:
-        if path not in self.namespaces:
-            raise Invalid("namespace", f"{path!r} does not exist", "add it under data.namespaces")
-
     def _chain(self, path: str) -> list[Namespace]:
-        return [self.namespaces[each] for each in upwards(path) if each in self.namespaces]
+        """The namespace at ``path``, which exists, and those above it; none for "", which is above the root."""
+        return [self.namespaces[each] for each in upwards(path)] if path else []
 
     def _tag_prefixes(self, path: str) -> list[str]:
         return sorted({prefix for each in self._chain(path) for prefix in each.tag_prefixes})

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from watchword.model.problems import Invalid
+from watchword.model.resources.namespaces import PATH_LIMIT
 from watchword.policy.tables import Direction
 from watchword.policy.world import Namespace
 from watchword.wire.policy import Action
@@ -38,6 +39,8 @@ def whole_path(name: str, where: str) -> str:
     path = name if name.startswith("/") else f"{where.rstrip('/')}/{name}"
     if path == ROOT or path.endswith("/"):
         raise Invalid("name", f"{name!r} is no new namespace", "write a name such as prod")
+    if len(path) > PATH_LIMIT:
+        raise Invalid("name", f"makes a path of {len(path)} characters", f"stay within {PATH_LIMIT}")
     if not path.startswith(where.rstrip("/") + "/"):
         raise Invalid("name", f"{path!r} is not below {where!r}", "name its parent, or one above, as the namespace")
     return path
