@@ -16,7 +16,7 @@ from watchword.model.protocols import ICMP, ICMP6, TCP, UDP
 from watchword.policy import decide as deciding
 from watchword.policy import remedies, selection
 from watchword.policy.decide import Decision, Party
-from watchword.policy.namespaces import ROOT, tag_prefixes
+from watchword.policy.namespaces import tag_prefixes
 from watchword.policy.nearly import Missed
 from watchword.policy.remedies import Change, Remedy, Way
 from watchword.policy.selection import PlacedRule
@@ -98,25 +98,26 @@ class _Counsel:
             else:
                 yield [*base, *change], [*texts, text]
         if self._goal == "Reject" and self._end.default == "Allow":
-            namespace = self._end.default_namespace or ROOT
+            namespace = self._end.default_namespace
             closing = remedies.SetDefault(namespace, self._way, "Reject")
             yield [*base, closing], [*texts, f"set the {self._way} default of {namespace} to Reject"]
 
     def _steps(self) -> Iterator[tuple[list[Change], str]]:
         """Single steps towards the goal."""
-        for _, group in itertools.groupby(self._missed, key=lambda each: each.lack):
-            fitting = (
-                each for each in group if each.placed.rule.action == self._goal and not each.placed.rule.observed
-            )
-            for each in itertools.islice(fitting, _CONSIDERED):
-                if each.lack != "object" and (change := self._completion(each)) is not None:
-                    yield [change], f"make {title(each.placed)} match: {each.why}"
+        fitting = (
+            each for each in self._missed if each.placed.rule.action == self._goal and not each.placed.rule.observed
+        )
+        groups = itertools.groupby(fitting, key=lambda each: each.lack)
+        nearest = {lack: list(itertools.islice(group, _CONSIDERED)) for lack, group in groups}
+        others = nearest.pop("object", [])
+        for each in itertools.chain(*nearest.values()):
+            if (change := self._completion(each)) is not None:
+                yield [change], f"make {title(each.placed)} match: {each.why}"
         for placed in self._end.matching:
-            if placed.rule.observed and placed.rule.action == self._goal:
+            if placed.rule.observed:
                 yield [remedies.EnforceRule(placed.key)], f"turn observation off for {title(placed)}"
         yield from self._additions()
-        widest = (each for each in self._missed if each.lack == "object" and each.placed.rule.action == self._goal)
-        for each in itertools.islice((each for each in widest if not each.placed.rule.observed), _CONSIDERED):
+        for each in others:
             if (change := self._completion(each)) is not None:
                 yield [change], f"add {self._described()} to the object of {title(each.placed)}"
 
@@ -176,10 +177,8 @@ class _Counsel:
         allowed = tag_prefixes(self._world.namespaces, namespace)
         if isinstance(self._peer, Unit):
             return naming(self._peer.tags, allowed)
-        for network in self._peer.networks:
-            if selection.visible(network, namespace) and (found := naming(network.tags, allowed)):
-                return found
-        return ()
+        visible = (network for network in self._peer.networks if selection.visible(network, namespace))
+        return next((found for network in visible if (found := naming(network.tags, allowed))), ())
 
     def _described(self) -> str:
         if isinstance(self._peer, Unit):

@@ -7,7 +7,8 @@ changes as one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -145,9 +146,9 @@ class Remedy(msgspec.Struct, frozen=True, rename="camel"):
 def applied(world: World, changes: Iterable[Change]) -> World:
     """``world`` after ``changes``. Raises :class:`LookupError` for what it does not have."""
     after = _Applied(world)
-    # rules are taken away last, but for what is added: until then their indexes are those in the keys
-    for change in sorted(changes, key=lambda change: _ORDER.get(type(change), 0)):
+    for change in changes:
         after.apply(change)
+    after.take_away()
     return dataclasses.replace(
         world,
         namespaces=after.namespaces,
@@ -156,17 +157,19 @@ def applied(world: World, changes: Iterable[Change]) -> World:
     )
 
 
-_ORDER: Mapping[type[Any], int] = {RemoveRule: 1, AddRule: 2, AddRuleset: 2, AddNetwork: 2}
-
-
 class _Applied:
-    """A world's changeable parts, being changed."""
+    """A world's changeable parts, being changed.
+
+    Rules are only marked as taken away, and added behind the others: until the end, their indexes are those
+    in the keys.
+    """
 
     def __init__(self, world: World) -> None:
         self.namespaces = persistent(world.namespaces)  # all there are, also when the rest is an excerpt
         self.networks = dict(world.networks)
         self.rulesets = dict(world.rulesets)
-        self._gone: dict[tuple[str, str], set[int]] = {}  # indexes of rules taken away, by ruleset and direction
+        self._before = world.rulesets
+        self._gone: defaultdict[tuple[str, Way], set[int]] = defaultdict(set)  # by ruleset and direction
 
     def apply(self, change: Change) -> None:
         """Carry out one change."""
@@ -195,31 +198,33 @@ class _Applied:
             case _:
                 self._add(change)
 
+    def take_away(self) -> None:
+        """Take away the rules that are marked."""
+        for (identifier, way), gone in self._gone.items():
+            rules = rules_of(self.rulesets[identifier], way)
+            kept = [rule for index, rule in enumerate(rules) if index not in gone]
+            self.rulesets[identifier] = with_rules(self.rulesets[identifier], way, kept)
+
     def _edit(self, key: str, edit: Callable[[Rule], Rule]) -> None:
-        ruleset, way, index = self._place(key)
-        rules = list(rules_of(ruleset, way))
+        identifier, way, index = self._place(key)
+        rules = list(rules_of(self.rulesets[identifier], way))
         rules[index] = edit(rules[index])
-        self.rulesets[ruleset.id] = with_rules(ruleset, way, rules)
+        self.rulesets[identifier] = with_rules(self.rulesets[identifier], way, rules)
 
     def _remove(self, key: str) -> None:
-        ruleset, way, index = self._place(key)
-        rules = list(rules_of(ruleset, way))
-        gone = self._gone.setdefault((ruleset.id, way), set())
-        place = index - sum(1 for other in gone if other < index)
-        if index in gone or not 0 <= place < len(rules):
-            raise LookupError(f"there is no rule {key}")
-        gone.add(index)
-        del rules[place]
-        self.rulesets[ruleset.id] = with_rules(ruleset, way, rules)
+        identifier, way, index = self._place(key)
+        if index in self._gone[identifier, way]:
+            raise LookupError(f"rule {key} is gone already")
+        self._gone[identifier, way].add(index)
 
-    def _place(self, key: str) -> tuple[Ruleset, Way, int]:
-        """The ruleset that a rule's key means, the direction, and the index."""
+    def _place(self, key: str) -> tuple[str, Way, int]:
+        """The ID of the ruleset that a rule's key means, the direction, and the index."""
         resource, direction, index = key.rsplit("/", 2)
         way: Way = "incoming" if direction == "in" else "outgoing"
-        meant = [each for each in self.rulesets.values() if each.resource == resource and rules_of(each, way)]
-        if not meant:
-            raise LookupError(f"there is no rule {key}")
-        return meant[0], way, int(index)
+        for each in self._before.values():
+            if each.resource == resource and 0 <= int(index) < len(rules_of(each, way)):
+                return each.id, way, int(index)
+        raise LookupError(f"there is no rule {key}")
 
     def _set_default(self, path: str, direction: Way, action: Action) -> None:
         old = self.namespaces.get(path, Namespace(path))
@@ -247,11 +252,11 @@ class _Applied:
 
 def rules_of(ruleset: Ruleset, direction: Way) -> tuple[Rule, ...]:
     """The rules of one direction."""
-    return ruleset.incoming if direction == "incoming" else ruleset.outgoing
+    rules: tuple[Rule, ...] = getattr(ruleset, direction)
+    return rules
 
 
 def with_rules(ruleset: Ruleset, direction: Way, rules: Sequence[Rule]) -> Ruleset:
     """``ruleset`` with other rules in one direction."""
-    if direction == "incoming":
-        return dataclasses.replace(ruleset, incoming=tuple(rules))
-    return dataclasses.replace(ruleset, outgoing=tuple(rules))
+    changed: dict[str, Any] = {direction: tuple(rules)}
+    return dataclasses.replace(ruleset, **changed)

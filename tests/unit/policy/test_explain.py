@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 
-from tests.unit.policy.shop import keyed, network, rule, ruleset, world
+from tests.unit.policy.shop import keyed, network, rule, ruleset, unit, world
 from watchword.model.problems import Invalid
-from watchword.policy.explain import MISSED_LIMIT, EndExplained, explain, hypothetical
+from watchword.policy.explain import MISSED_LIMIT, EndExplained, PartyFound, explain, hypothetical
 from watchword.policy.remedies import (
     AddRule,
     AddRuleset,
@@ -17,7 +19,7 @@ from watchword.policy.remedies import (
     RemoveRule,
     WidenPorts,
 )
-from watchword.policy.world import Namespace, World
+from watchword.policy.world import Namespace, Unit, World
 
 
 def outgoing(made: World, destination: str = "db", flow: tuple[int, int] = (6, 5432)) -> EndExplained:
@@ -36,7 +38,50 @@ def test_both_ends_of_an_allowed_flow() -> None:
     assert explained.outgoing.remedies[0].changes == (RemoveRule("web-out/out/0"),)
     decoded = msgspec.json.decode(msgspec.json.encode(explained))
     assert decoded["outgoing"]["matching"][0]["rulesetName"] == "the web-out"
-    assert decoded["source"]["kind"] == "unit"
+    assert decoded["outgoing"]["matching"][0]["lack"] == ""
+    assert (explained.outgoing.direction, explained.incoming.direction) == ("outgoing", "incoming")
+    assert explained.source == PartyFound("unit", "web", "web", "/shop", "", (), ("app=web",), False)
+
+
+def test_tags_are_told_in_order() -> None:
+    tags = tuple(f"t={letter}" for letter in "abcdefgh")
+    made = world(
+        units=keyed(unit("web", 1, "e1", *tags)),
+        networks=keyed(*(network(f"n{tag[2:]}", "/shop", "192.0.2.0/24", tags=(tag,)) for tag in tags)),
+    )
+    explained = explain(made, "web", "192.0.2.1", 6, 1)
+    assert explained.source.tags == explained.destination.tags == tags
+    names = tuple(f"the n{tag[2:]}" for tag in tags)
+    assert explained.destination == PartyFound("network", "", "", "", "192.0.2.1", names, tags, False)
+
+
+def test_the_lowest_and_highest_flow_can_be_asked_about() -> None:
+    for protocol, port in ((0, 0), (254, 0), (6, 0), (6, 65535)):
+        asked = explain(world(), "web", "db", protocol, port)
+        assert (asked.protocol, asked.port, asked.action) == (protocol, port, "Reject")
+
+
+def test_notes_speak_of_host_names_where_one_end_is_an_address() -> None:
+    """And only to those who may read the network."""
+    allow = [rule("Allow", [["net=n"], ["app=db"]], "any")]
+    named = {"tags": ("net=n",), "names": ("example.com",)}
+    made = world(
+        networks=keyed(network("here", "/shop", **named), network("secret", "/", **named)),
+        rulesets=keyed(
+            ruleset("own", "/shop", [["app=web"]], out=allow, inc=allow),
+            ruleset("handed-down", "/", [["app=web"]], out=allow, inc=allow, propagate=True),
+        ),
+    )
+    here = "the own selects external network the here, whose host names (example.com)"
+    secret = "the handed-down selects external network the secret"
+    for source, destination in (("web", "192.0.2.1"), ("192.0.2.1", "web")):
+        notes = explain(made, source, destination, 6, 1).notes
+        assert sorted(text[:20] for text in notes) == sorted((here[:20], secret[:20]))
+        (note,) = explain(made, source, destination, 6, 1, reader="/shop").notes
+        assert note.startswith(here)
+    assert explain(made, "web", "db", 6, 1).notes == ()
+    plain = dataclasses.replace(made, networks=keyed(network("here", "/shop", "198.51.100.0/24", tags=("net=n",))))
+    assert explain(plain, "web", "192.0.2.1", 6, 1).notes == ()
 
 
 def test_one_end_is_enough_to_refuse_and_the_summary_says_which() -> None:
@@ -69,6 +114,15 @@ def test_every_matching_rule_says_why_it_lost() -> None:
         "s/out/4": "observed",
     }
     assert (end.observed_action, end.observed_rule) == ("Reject", "s/out/4")
+    assert [found.why for found in end.matching] == [
+        "s/out/1 rejects, and a Reject wins over every Allow",
+        "a matching Reject wins over everything",
+        "s/out/1 says the same and is named first",
+        "it is in observation, and s/out/4 is reported instead",
+        "it is in observation: reported, never decides",
+    ]
+    alone = outgoing(world())
+    assert [found.why for found in alone.matching] == ["it allows and nothing that matches rejects"]
     # both Rejects have to go; then the Allow decides
     assert [remedy.changes for remedy in end.remedies] == [(RemoveRule("s/out/1"), RemoveRule("s/out/2"))]
     assert end.remedies[0].text.count("remove rule") == 2
@@ -98,6 +152,7 @@ def test_rules_that_nearly_matched_say_what_was_missing() -> None:
         EnableRuleset, CountRuleset, PropagateRuleset, WidenPorts, AddRule, AddRuleset,
     ]  # fmt: skip
     assert [found.lack for found in end.missed] == ["disabled", "fallback", "scope", "ports"]
+    assert {found.outcome for found in end.missed} == {"missed"}
 
 
 def test_addresses_networks_and_somewhere() -> None:
@@ -152,6 +207,15 @@ def test_questions_that_have_no_answer(source: str, destination: str, protocol: 
 
 def test_hypothetical_units_are_judged_by_their_tags_and_namespace() -> None:
     web = hypothetical("source", "/shop", frozenset({"app=web"}))
+    assert web == Unit(  # it runs nowhere and can prove nothing
+        id="hypothetical source",
+        native_id="",
+        name="a hypothetical source",
+        namespace="/shop",
+        enforcer="",
+        badge=0,
+        tags=frozenset({"app=web"}),
+    )
     explained = explain(world(), web, "db", 6, 5432)
     assert (explained.action, explained.source.hypothetical, explained.destination.hypothetical) == (
         "Allow", True, False,
@@ -167,7 +231,7 @@ def test_hypothetical_units_are_judged_by_their_tags_and_namespace() -> None:
 def test_near_misses_are_bounded_and_counted() -> None:
     out = [rule("Allow", [[f"app=other-{number}"]], "tcp/5432") for number in range(MISSED_LIMIT + 5)]
     end = outgoing(world(rulesets=keyed(ruleset("many", "/shop", [["app=web"]], out=out))))
-    assert (len(end.missed), end.missed_total) == (MISSED_LIMIT, MISSED_LIMIT + 5)
+    assert (len(end.missed), end.missed_total) == (MISSED_LIMIT, MISSED_LIMIT + 5) == (20, 25)
     assert {found.lack for found in end.missed} == {"object"}
 
 
