@@ -18,12 +18,11 @@ _DIRECTIONS: tuple[Direction, Direction] = ("in", "out")
 
 
 class Class(NamedTuple):
-    """Kinds with the same rules and default in one direction; the rules are best first."""
+    """Kinds with the same rules in one direction; the rules are best first."""
 
     members: FrozenBitMap
     direction: Direction
     reaches: tuple[Reach, ...]
-    default_allows: bool
     itself: FrozenBitMap  # the one kind, if the class is a single unit, which never meets itself
 
 
@@ -48,7 +47,7 @@ def classes(landscape: Landscape) -> list[Class]:
             if end.reaches:
                 kinds = FrozenBitMap(numbers)
                 itself = kinds if landscape.count(kinds) == 1 else _NOBODY
-                found.append(Class(kinds, direction, end.reaches, end.default == "Allow", itself))
+                found.append(Class(kinds, direction, end.reaches, itself))
     return found
 
 

@@ -12,6 +12,7 @@ from watchword.policy.counsel import title
 from watchword.policy.landscape import Landscape
 from watchword.policy.lint.codes import CODES, SEVERITIES, Severity
 from watchword.policy.portsets import PortSet
+from watchword.policy.remedies import Way
 from watchword.policy.selection import PlacedRule
 from watchword.policy.tables import Direction
 from watchword.policy.world import Ruleset
@@ -59,7 +60,7 @@ def order(finding: Finding) -> tuple[object, ...]:
     return SEVERITIES.index(finding.severity), finding.code, *place, finding.others
 
 
-def of_ruleset(code: str, ruleset: Ruleset, text: str, remedy: str, witness: Witness | None = None) -> Finding:
+def of_ruleset(code: str, ruleset: Ruleset, text: str, remedy: str) -> Finding:
     """A finding about a ruleset as a whole."""
     return Finding(
         code=code,
@@ -69,7 +70,6 @@ def of_ruleset(code: str, ruleset: Ruleset, text: str, remedy: str, witness: Wit
         namespace=ruleset.namespace,
         text=f"{ruleset.name!r} in {ruleset.namespace} {text}",
         remedy=remedy,
-        witness=witness,
     )
 
 
@@ -84,23 +84,29 @@ def of_rule(
     witness: Witness | None = None,
 ) -> Finding:
     """A finding about one rule."""
-    _, direction, index = placed.key.rsplit("/", 2)
+    direction, index = standing(placed)
     return Finding(
         code=code,
         severity=CODES[code].severity,
         ruleset=placed.ruleset.resource,
         ruleset_name=placed.ruleset.name,
         namespace=placed.ruleset.namespace,
-        text=f"{'incoming' if direction == 'in' else 'outgoing'} {title(placed)} {text}",
+        text=f"{direction} {title(placed)} {text}",
         remedy=remedy,
-        direction="incoming" if direction == "in" else "outgoing",
-        index=int(index),
+        direction=direction,
+        index=index,
         rule=placed.key,
         rule_name=placed.rule.name,
         others=others[:NAMED],
         pairs=pairs,
         witness=witness,
     )
+
+
+def standing(placed: PlacedRule) -> tuple[Way, int]:
+    """Where a rule stands in its ruleset: the direction and the index."""
+    _, direction, index = placed.key.rsplit("/", 2)  # an ID is anything
+    return "incoming" if direction == "in" else "outgoing", int(index)
 
 
 def witness(landscape: Landscape, local: int, peer: int, ports: PortSet, direction: Direction) -> Witness:

@@ -98,10 +98,8 @@ class Meetings:
         """Tell of Allow rules that are rejected; the keys of those that are rejected everywhere."""
         dead = set()
         for key, record in self.records.items():
-            if record.placed.rule.action != "Allow" or not record.rejecting:
+            if not record.rejecting:
                 continue
-            names = ", ".join(title(placed) for placed in list(record.rejecting.values())[:2])
-            more = f" and {len(record.rejecting) - 2} more" if len(record.rejecting) > 2 else ""
             code, text = "partly-rejected-allow", f"is rejected for {record.rejected_pairs} pairs of units by "
             if not record.alive:
                 dead.add(key)
@@ -109,7 +107,7 @@ class Meetings:
             remedy = "remove it, or narrow the rules that reject" if not record.alive else "see whether that is meant"
             tell(
                 of_rule(
-                    code, record.placed, text + names + more, remedy,
+                    code, record.placed, text + _named(record.rejecting), remedy,
                     others=tuple(record.rejecting), pairs=record.rejected_pairs, witness=record.shown,
                 )
             )  # fmt: skip
@@ -125,8 +123,7 @@ class Meetings:
             covering: dict[str, PlacedRule] = {}
             if all(_covered(each, key, removed, covering) for each in record.classes):
                 removed.add(key)
-                names = ", ".join(title(placed) for placed in list(covering.values())[:2])
-                text = f"changes nothing: {names}{' and others' if len(covering) > 2 else ''} decide what it would"
+                text = f"changes nothing: {_named(covering)} decide what it would"
                 tell(of_rule("shadowed-rule", record.placed, text, "remove it", others=tuple(covering)))
 
 
@@ -149,11 +146,18 @@ class _Overlap:
 
 def _couple(landscape: Landscape, each: Class, peers: FrozenBitMap) -> tuple[int, int]:
     """A member of the class and one of the peers which are not one and the same unit."""
-    for peer in peers:
-        for local in each.members:
-            if local != peer or len(landscape.kinds[local].units) > 1:
-                return local, peer
-    raise LookupError("a unit never meets itself")
+    return next(
+        (local, peer)
+        for peer in peers
+        for local in each.members
+        if local != peer or len(landscape.kinds[local].units) > 1
+    )
+
+
+def _named(others: dict[str, PlacedRule]) -> str:
+    """The first two rules in words, and whether there are more."""
+    first = ", ".join(title(placed) for placed in list(others.values())[:2])
+    return first + (" and others" if len(others) > 2 else "")
 
 
 def _covered(each: Class, key: str, removed: set[str], covering: dict[str, PlacedRule]) -> bool:

@@ -18,7 +18,7 @@ from pyroaring import BitMap, FrozenBitMap
 from watchword.policy import portsets
 from watchword.policy.landscape import Landscape
 from watchword.policy.lint.classes import Class, pieces, union
-from watchword.policy.lint.findings import Finding, Witness, of_rule, witness
+from watchword.policy.lint.findings import Finding, Witness, of_rule, standing, witness
 from watchword.policy.portsets import PortSet
 from watchword.policy.selection import PlacedRule
 from watchword.policy.tables import Direction
@@ -108,11 +108,10 @@ class Acceptances:
         return Acceptance(starts, accepting)
 
     def _settled(self, naming: list[_Naming]) -> FrozenBitMap:
-        allowing = [each.locals for each in naming if not each.rejects]
-        rejecting = [each.locals for each in naming if each.rejects]
-        found = BitMap.union(BitMap(self._open), *allowing)
-        for each in rejecting:
-            found -= each
+        found = BitMap.union(BitMap(self._open), *(each.locals for each in naming))
+        for each in naming:
+            if each.rejects:
+                found -= each.locals
         return FrozenBitMap(found)
 
 
@@ -186,9 +185,9 @@ def _add(
 
 
 def _tell(count: _Count, tell: Callable[[Finding], None]) -> None:
-    incoming = count.placed.key.rsplit("/", 2)[1] == "in"
-    other, verb = ("outgoing", "sources") if incoming else ("incoming", "destinations")
-    remedy = f"add the {other} rule for the {verb}, or remove this one"
+    way, _ = standing(count.placed)
+    far = "outgoing rule for the sources" if way == "incoming" else "incoming rule for the destinations"
+    remedy = f"add the {far}, or remove this one"
     if count.passing:
         text = f"is not enough for {count.refused} pairs of units: the other end refuses"
         code = "partly-one-sided-rule"

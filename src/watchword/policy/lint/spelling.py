@@ -11,7 +11,7 @@ from watchword.model.protocols import TCP
 from watchword.policy import portsets, selection
 from watchword.policy.counsel import expressed, title
 from watchword.policy.landscape import Landscape
-from watchword.policy.lint.findings import Finding, of_rule, of_ruleset
+from watchword.policy.lint.findings import Finding, of_rule, of_ruleset, standing
 from watchword.policy.namespaces import tag_prefixes
 from watchword.policy.selection import PlacedRule
 from watchword.policy.tables import Direction
@@ -106,7 +106,7 @@ def _breadth(landscape: Landscape, placed: PlacedRule, everybody: bool, networks
     ports = portsets.of(placed.rule.ports)
     if whom and portsets.common(ports, _ALL_TCP) == _ALL_TCP:
         yield of_rule("over-broad-rule", placed, f"allows {whom} on every TCP port", "name the ports that are needed")
-    if internet and placed.key.rsplit("/", 2)[1] == "in":
+    if internet and standing(placed)[0] == "incoming":
         text = f"lets the whole internet in ({internet.name})"
         yield of_rule("open-to-internet", placed, text, "see whether that is meant")
 
@@ -133,6 +133,6 @@ def _meaning(placed: PlacedRule) -> object:
     ruleset, rule = placed.ruleset, placed.rule
     return (
         (ruleset.namespace, normalised(ruleset.subject), ruleset.propagate, ruleset.fallback),
-        placed.key.rsplit("/", 2)[1],
+        standing(placed)[0],
         (rule.action, rule.observed, normalised(rule.object), portsets.of(rule.ports)),
     )
