@@ -18,6 +18,7 @@ struct ww_layout {
 	struct ww_flow_id flow_id;
 	struct ww_judgement judgement;
 	struct ww_flow flow;
+	struct ww_end end;
 	struct ww_flow_key flow_key;
 	struct ww_flow_counts flow_counts;
 	struct ww_datagram_key datagram_key;
@@ -35,4 +36,5 @@ struct ww_layout {
 	enum ww_verdict_flag verdict_flag;
 	enum ww_event_kind event_kind;
 	enum ww_name_kind name_kind;
+	enum ww_adopting adopting;
 } layout;

@@ -7,6 +7,7 @@
  * out the connections that may not live, one struct ww_event each, for the agent to reset.
  */
 #define WW_ITERATOR
+#include "lib/adoption.h"
 #include "lib/closing.h"
 
 /*
@@ -103,59 +104,12 @@ int judge(struct bpf_iter__bpf_map_elem *ctx)
 		bpf_map_delete_elem(&live, &key);
 		return 0;
 	}
-	if (flow->existing)
-		return 0;
 	ends_of_flow(&ends, flow);
-	if (still_allowed(&ends))
+	if (flow->existing ? existing_allowed(flow) : still_allowed(&ends))
 		return 0;
 	abort_of(&event, &ends);
 	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 	return 0;
-}
-
-/* A connection that is older than the Enforcer gets a record that says so. */
-inline_always void adopt(const struct ww_flow_id *id)
-{
-	__u64 key = flow_key(id);
-	struct ww_flow flow = {
-		.id = *id, .existing = 1, .judged.action = WW_ALLOW, .tally = state.tally, .opened = coarse_now(),
-	};
-
-	if (bpf_map_update_elem(&live, &key, &flow, BPF_NOEXIST))
-		count_drop(WW_REASON_NO_MEMORY);
-	else
-		count(WW_COUNT_EXISTING);
-}
-
-inline_always bool iterated_id(struct ww_flow_id *id, struct sock *sk)
-{
-	__builtin_memset(id, 0, sizeof(*id));
-	if (sk->__sk_common.skc_family == WW_AF_INET) {
-		address_v4(&id->local, sk->__sk_common.skc_rcv_saddr);
-		address_v4(&id->remote, sk->__sk_common.skc_daddr);
-	} else {
-		bpf_core_read(&id->local, sizeof(id->local), &sk->__sk_common.skc_v6_rcv_saddr);
-		bpf_core_read(&id->remote, sizeof(id->remote), &sk->__sk_common.skc_v6_daddr);
-	}
-	id->remote_port = sk->__sk_common.skc_dport;
-	id->local_port = bpf_htons(sk->__sk_common.skc_num);
-	id->cgroup = sk->sk_cgrp_data.cgroup->kn->id;
-	return id->cgroup;
-}
-
-/* Whether the socket is below this Enforcer's root, as is_ours() asks of a packet. */
-inline_always bool socket_is_ours(struct sock *sk)
-{
-	struct cgroup *group = sk->sk_cgrp_data.cgroup, *ancestor = NULL;
-	__u32 level = READ_ONCE(state.root_level);
-	const void *ancestors;
-
-	if (group->level < (int)level)
-		return false;
-	ancestors = __builtin_preserve_access_index(&group->ancestors);
-	if (bpf_probe_read_kernel(&ancestor, sizeof(ancestor), ancestors + level * sizeof(ancestor)) || !ancestor)
-		return false;
-	return BPF_CORE_READ(ancestor, kn, id) == READ_ONCE(state.root);
 }
 
 /*
@@ -200,20 +154,29 @@ int tally(struct bpf_iter__tcp *ctx)
 	if (!carries_data(now) && now != BPF_TCP_LAST_ACK && now != BPF_TCP_CLOSING)
 		return 0;
 	tcp = (struct tcp_sock *)bpf_skc_to_tcp_sock(common);
-	if (!tcp || !iterated_id(&id, (struct sock *)tcp) || !outgrow(&id, common->skc_cookie.counter))
+	if (!tcp || !socket_id(&id, (struct sock *)tcp) || !outgrow(&id, common->skc_cookie.counter))
 		return 0;
 	flow = flow_find(&id);
 	if (!flow) {
-		if (state.adopting && socket_is_ours((struct sock *)tcp))
-			adopt(&id);
+		if (state.adopting == WW_ADOPTING_RECORDS && socket_is_ours((struct sock *)tcp))
+			adopt(tcp, &id, now);
 		else if (carries_data(now))
 			stray(ctx, (struct sock *)tcp, &id);
 		return 0;
 	}
 	flow->tally = state.tally;
 	numbers_of(&numbers, tcp);
-	if (!flow->existing && (!flow->counted || numbers.segments_in != flow->segments_in ||
-				numbers.segments_out != flow->segments_out))
+	if (state.adopting == WW_ADOPTING_NEIGHBOURS && flow->existing)
+		meet_neighbour(flow);
+	if (!flow->revision) {
+		flow->revision = flow->judged.generation == generation_now() ? state.revision : state.before;
+		flow->latency_us = numbers.latency_us;
+	}
+	if (flow->counted && numbers.segments_in == flow->segments_in && numbers.segments_out == flow->segments_out)
+		return 0;
+	if (flow->existing)
+		account_existing(flow, &numbers);
+	else
 		account(flow, &numbers);
 	return 0;
 }

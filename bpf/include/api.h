@@ -67,7 +67,9 @@ enum ww_reason {
 	WW_REASON_TABLES_EMPTY = 11,	/* no revision has been applied yet */
 	WW_REASON_STRAY = 12,		/* segment for a listener that opens nothing */
 	WW_REASON_NO_MEMORY = 13,	/* the kernel could not store the flow */
-	WW_REASON_MAX = 14,
+	WW_REASON_EXISTING = 14,	/* older than the Enforcer, judged by address: policy allows it */
+	WW_REASON_EXISTING_REFUSED = 15,	/* the same, and policy refuses it: kept or cut, see the action */
+	WW_REASON_MAX = 16,
 };
 
 /* Exact counters beside the reasons. */
@@ -86,6 +88,13 @@ enum ww_counter {
 	WW_COUNT_MAX = 42,
 };
 
+/* The two looks at all sockets by which connections older than the Enforcer get their records. */
+enum ww_adopting {
+	WW_ADOPTING_NONE = 0,
+	WW_ADOPTING_RECORDS = 1,	/* each gets one */
+	WW_ADOPTING_NEIGHBOURS = 2,	/* whose other end is on this host too is told so, and all are judged */
+};
+
 /*
  * One word decides which tables are in force: programs use bank (generation & 1). The agent fills
  * the other bank and then writes generation, so a revision takes effect at once and as a whole.
@@ -100,8 +109,10 @@ struct ww_state {
 	__u32 root_level;
 	__u32 swept;		/* generation under which every live connection has been judged */
 	__u32 tally;		/* number of the agent's last look at all sockets */
-	__u32 adopting;		/* 1: that look gives a record to connections that have none */
+	__u32 adopting;		/* enum ww_adopting: that look is about connections older than the Enforcer */
 	__u64 agent;		/* cgroup id of the agent, whose own connections are always allowed */
+	__u32 cut_existing;	/* 1: connections older than the Enforcer end where policy refuses them */
+	__u32 before;		/* the revision in force before this one */
 };
 
 /* cgroup id -> unit placed there */
@@ -195,6 +206,14 @@ struct ww_flow_id {
 	__u64 cgroup;		/* of the socket; tells apart equal tuples in different namespaces */
 };
 
+/* One end of a connection, whatever its cgroup. */
+struct ww_end {
+	struct ww_address local;
+	struct ww_address remote;
+	__u16 local_port;	/* network order */
+	__u16 remote_port;	/* network order */
+};
+
 /*
  * How a connection was judged. What decides stands in the last eight bytes, which are written at once:
  * two CPUs that judge by different tables never leave a mixture.
@@ -273,8 +292,10 @@ struct ww_flow {
 	__u8 epoch;		/* ours, announced in the SYN */
 	__u8 server_epoch;	/* the server's, answered in the SYN-ACK */
 	__u8 counted;		/* the connection is in the aggregate */
-	__u8 existing;		/* older than the Enforcer: kept, not judged */
+	__u8 existing;		/* older than the Enforcer: judged by address; peer is known, never proved */
 	__u8 half_closed;	/* the other end has our FIN; the kernel may give up the socket without a packet */
+	__u32 revision;		/* that admitted it, or was in force when it was adopted; 0 until the agent looks */
+	__u32 latency_us;	/* smoothed round trip when the agent looked first */
 };
 
 /* Aggregate of all connections that look alike to a person. */

@@ -6,6 +6,7 @@
 #ifndef WW_CLOSING_H
 #define WW_CLOSING_H
 
+#include "existing.h"
 #include "handshake.h"
 
 /* What a packet means for the record of its connection. */
@@ -85,17 +86,29 @@ inline_always int young_segment(const struct ends *ends, const struct moment *no
 	return verdict;
 }
 
+own_frame int existing_segment(struct ww_flow *flow, const struct moment *now)
+{
+	__u64 key = flow_key(&flow->id);
+
+	if (now->last)
+		account_existing(flow, &now->numbers);
+	if (!all_judged() && !now->reset && !existing_allowed(flow)) {
+		count_drop(WW_REASON_EXISTING_REFUSED);
+		return WW_DROP;
+	}
+	if (now->last)
+		bpf_map_delete_elem(&live, &key);
+	return WW_PASS;
+}
+
 inline_always int grown_segment(struct ww_flow *flow, const struct moment *now)
 {
 	__u64 key = flow_key(&flow->id);
 	struct ends ends;
 	int verdict;
 
-	if (flow->existing) {
-		if (now->last)
-			bpf_map_delete_elem(&live, &key);
-		return WW_PASS;
-	}
+	if (flow->existing)
+		return existing_segment(flow, now);
 	ends_of_flow(&ends, flow);
 	if (now->last)
 		account(flow, &now->numbers);
@@ -186,10 +199,13 @@ own_frame void half_closed(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgr
 	if (!outgrow(&id, bpf_get_socket_cookie(skb)))
 		return;
 	flow = flow_find(&id);
-	if (!flow || flow->existing)
+	if (!flow)
 		return;
 	flow->half_closed = 1;
-	account(flow, &now->numbers);
+	if (flow->existing)
+		account_existing(flow, &now->numbers);
+	else
+		account(flow, &now->numbers);
 }
 
 /*

@@ -63,6 +63,14 @@ struct {
 	__type(value, struct ww_flow_counts);
 } reported SEC(".maps");
 
+/* Action << 8 | reason -> what aggregates held that are dropped by now; no program uses it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * WW_REASON_MAX);
+	__type(key, __u32);
+	__type(value, struct ww_flow_counts);
+} totals SEC(".maps");
+
 /* Names behind the numbers in verdicts and peers; no program uses them, they outlive the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -71,10 +71,11 @@ async def test_settings_reach_a_connected_enforcer_at_once(console: Running, cli
     async with Peer(await enrol(console, "edge")) as peer, Peer(await enrol(console, "other")) as bystander:
         assert peer.welcome is not None
         assert (peer.welcome.report_interval, peer.welcome.key_lifetime) == (1.0, 86400.0)
-        identifier = await profile(client, "slow", flowReportInterval=30, keyLifetime=600)
+        assert peer.welcome.existing_connections == "Keep"
+        identifier = await profile(client, "slow", flowReportInterval=30, keyLifetime=600, existingConnections="Cut")
         mapping = await mapped(client, "slow", "$name=edge", "slow")
         told = await peer.answer(messages.Welcome)
-        assert (told.report_interval, told.key_lifetime) == (30.0, 600.0)
+        assert (told.report_interval, told.key_lifetime, told.existing_connections) == (30.0, 600.0, "Cut")
         await client.patch(f"/v1/enforcerprofiles/{identifier}", json={"flowReportInterval": 5})
         assert (await peer.answer(messages.Welcome)).report_interval == 5.0
         # nothing is sent when nothing that an Enforcer knows of has changed
@@ -118,13 +119,13 @@ async def test_no_field_does_nothing_in_silence(client: httpx2.AsyncClient) -> N
     for field in settings:
         assert "no effect yet" in schema[field]["description"]
         assert schema[field]["x-no-effect"]
-    for field in ("flowReportInterval", "keyLifetime"):
+    for field in ("flowReportInterval", "keyLifetime", "existingConnections"):
         assert "In effect" in schema[field]["description"]
     quiet = await client.patch("/v1/enforcerprofiles/p", json=dict.fromkeys(settings))
     assert quiet.json()["warnings"] == []
     common = {"ID", "namespace", "createTime", "updateTime", "name", "description", "annotations", "protected"}
     common |= {"associatedTags", "normalizedTags", "metadata", "propagate", "warnings"}
-    assert set(schema) - common - set(settings) == {"flowReportInterval", "keyLifetime"}
+    assert set(schema) - common - set(settings) == {"flowReportInterval", "keyLifetime", "existingConnections"}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,7 @@ async def test_no_field_does_nothing_in_silence(client: httpx2.AsyncClient) -> N
         ({"syslogEndpoint": "udp://x:0"}, "syslogEndpoint"),
         ({"syslogEndpoint": "udp://x:1", "syslogEndpointTLSServerCA": certificate()}, "syslogEndpointTLSServerCA"),
         ({"flowReportInterval": 0}, "flowReportInterval"),
+        ({"existingConnections": "Drop"}, "existingConnections"),
         ({"keyLifetime": 1}, "keyLifetime"),
     ],
 )

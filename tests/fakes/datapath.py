@@ -34,6 +34,7 @@ class Kernel:
     applied: list[int] = field(default_factory=list)  # revisions, in order
     history: list[str] = field(default_factory=list)  # calls, in order
     refuse: str = ""  # what the next apply fails with
+    keep_existing: bool = True
 
     def unit_of(self, cgroup: str) -> str | None:
         """The native ID of the unit whose cgroup is nearest above ``cgroup``."""
@@ -134,6 +135,15 @@ class MemoryDatapath:
         self.kernel.history.append(f"apply {tables.revision}")
         self.kernel.tables = tables
         self.kernel.applied.append(tables.revision)
+
+    def keep_existing(self, keep: bool) -> None:
+        self._check()
+        if keep != self.kernel.keep_existing:
+            self.kernel.keep_existing = keep
+            self.kernel.history.append("keep_existing" if keep else "cut_existing")
+
+    def look(self) -> None:
+        self._check()
 
     def attend(self) -> None:
         self._check()

@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "lint": "lint",
     "diff": "diff",
     "flows": "flows",
+    "netstat": "netstat",
+    "counters": "counters",
     "explain": "explain",
     "wait": "wait",
     "token": "tokens",

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from watchword.cli.failure import ExitCode, Failure
-from watchword.cli.options import Json
+from watchword.cli.options import EnforcerSettings, Json
 
 app = typer.Typer(no_args_is_help=True, help="Protect this host.")
-
-Settings = Annotated[
-    str,
-    typer.Option(
-        "--settings", metavar="FILE", help="The Enforcer's settings, if not the usual ones.", show_default=False
-    ),
-]
 
 
 @app.command(
@@ -28,7 +21,7 @@ def start() -> None:
 
 
 @app.command("status")
-def status(settings: Settings = "", json: Json = False) -> None:
+def status(settings: EnforcerSettings = "", json: Json = False) -> None:
     """Show how the running Enforcer of this host is. Exit code 1 if none runs."""
     from watchword.cli import output
     from watchword.cli.enforcer_settings import located
@@ -70,7 +63,7 @@ def _show(facts: Mapping[str, Any]) -> None:
 
 
 @app.command("uninstall")
-def uninstall(settings: Settings = "", json: Json = False) -> None:
+def uninstall(settings: EnforcerSettings = "", json: Json = False) -> None:
     """Remove the Enforcer from this host: programs, maps, cgroups, files; and tell the Console.
 
     From then on nothing is enforced here. Exit code 1 if something could not be removed.
@@ -102,7 +95,7 @@ def uninstall(settings: Settings = "", json: Json = False) -> None:
 
 
 @app.command("unit")
-def unit(settings: Settings = "") -> None:
+def unit(settings: EnforcerSettings = "") -> None:
     """Print a systemd unit for this installation."""
     from watchword.cli.systemd import enforcer_unit
 

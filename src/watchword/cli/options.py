@@ -16,6 +16,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 ProfileName = Annotated[
     str, typer.Option("--profile", "-p", metavar="NAME", help="Profile to use.", show_default=False)
 ]
+EnforcerSettings = Annotated[
+    str,
+    typer.Option(
+        "--settings", metavar="FILE", help="The Enforcer's settings, if not the usual ones.", show_default=False
+    ),
+]
 Namespace = Annotated[
     str,
     typer.Option("--namespace", "-n", metavar="PATH", help="Namespace, if not the profile's.", show_default=False),

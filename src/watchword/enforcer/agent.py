@@ -80,6 +80,13 @@ class Agent:
         """Facts for people and programs."""
         return facts.about(self._on_duty())
 
+    def look(self) -> dict[str, Any]:
+        """Let the kernel's tables say how live connections are now."""
+        guard = self._on_duty()
+        if guard.enforcement.installed:
+            guard.enforcement.datapath.look()
+        return {"counters": guard.own_counters()}
+
     async def remove_everything(self) -> dict[str, Any]:
         """Uninstall, and stop soon after the answer is out."""
         guard = self._on_duty()

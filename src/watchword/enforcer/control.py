@@ -42,6 +42,10 @@ class AskStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     """How is the agent?"""
 
 
+class AskLook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request", tag="look"):
+    """Bring what the kernel's tables say of live connections up to date."""
+
+
 class Uninstall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request", tag="uninstall"):
     """Remove everything and stop."""
 
@@ -65,7 +69,7 @@ class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     reason: str
 
 
-Request = StartUnit | AskStatus | Uninstall
+Request = StartUnit | AskStatus | AskLook | Uninstall
 Answer = UnitReady | Report | Refusal
 
 decode_request = msgspec.json.Decoder(Request).decode
@@ -84,6 +88,9 @@ class Owner(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Facts about the agent."""
+
+    def look(self) -> dict[str, Any]:
+        """Look at all connections now; what only the agent counts."""
 
     async def remove_everything(self) -> dict[str, Any]:
         """Uninstall; the agent stops afterwards."""
@@ -162,6 +169,8 @@ class ControlSocket:
                 return await self._owner.start_unit(request)
             case AskStatus():
                 return Report(self._owner.status())
+            case AskLook():
+                return Report(self._owner.look())
             case Uninstall():
                 return Report(await self._owner.remove_everything())
 

@@ -78,16 +78,23 @@ def keep(directory: Path, enrolled: Enrolled) -> None:
     files.replace(directory / _CREDENTIAL_FILE, msgspec.msgpack.encode(enrolled))
 
 
-def load(directory: Path) -> Credential | None:
-    """The credential of this data directory, or None when it is not enrolled yet."""
+def enrolled(directory: Path) -> Enrolled | None:
+    """What stands in this data directory, for whoever needs no key; None when it is not enrolled yet."""
     path = directory / _CREDENTIAL_FILE
     content = files.read_private(path)
     if content is None:
         return None
     try:
-        enrolled = msgspec.msgpack.decode(content, type=Enrolled)
+        return msgspec.msgpack.decode(content, type=Enrolled)
     except UNDECODABLE:
         raise CredentialError(f"{path} is damaged; remove it and enrol again") from None
+
+
+def load(directory: Path) -> Credential | None:
+    """The credential of this data directory, or None when it is not enrolled yet."""
+    known = enrolled(directory)
+    if known is None:
+        return None
     if files.read_private(directory / _KEY_FILE) is None:
         raise CredentialError(f"{directory / _KEY_FILE} is missing; remove {directory} and enrol again")
-    return checked(enrolled, signing_key(directory))
+    return checked(known, signing_key(directory))

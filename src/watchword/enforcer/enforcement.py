@@ -47,6 +47,7 @@ class Enforcement:
         self.installed = False
         self.actual: Enforced | None = None
         self.problems: dict[str, str] = {}
+        self.keep_existing = True  # connections older than the Enforcer that policy refuses
         self._pairing = pairing
         self._units = units
         self._compiler = Compiler()
@@ -107,6 +108,7 @@ class Enforcement:
         target = self._target(self._wanted)
         self._place()
         self._set_keys(target.signed.document)
+        self.datapath.keep_existing(self.keep_existing)
         if target is self.actual:
             return False
         self.datapath.apply(target.tables)

@@ -71,6 +71,7 @@ class Guard:
         self.book = AddressBook()
         self.questions = BadgeQuestions()
         self.welcome = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace)
+        self._settle_existing()
         url = settings.console or enrolled.console_url
         route = Route(
             url, transport.trusting(enrolled.authority, settings.trusted_ca), transport.proxy(settings.proxy, url)
@@ -170,7 +171,11 @@ class Guard:
     def counters(self) -> dict[str, int]:
         """The datapath's counters and the agent's own."""
         kernel = self.enforcement.datapath.counters() if self.enforcement.installed and not self.removed else {}
-        return {**kernel, "badge-questions-suppressed": self.questions.suppressed}
+        return {**kernel, **self.own_counters()}
+
+    def own_counters(self) -> dict[str, int]:
+        """What the agent itself counts."""
+        return {"badge-questions-suppressed": self.questions.suppressed}
 
     def retire(self, native_ids: tuple[str, ...]) -> None:
         """Units are gone."""
@@ -245,7 +250,12 @@ class Guard:
         if welcome != self.welcome:
             self.welcome = welcome
             keep_welcome(self.settings.data, welcome)
+            self._settle_existing()
             self.courier.hurry()
+            self.wake()
+
+    def _settle_existing(self) -> None:
+        self.enforcement.keep_existing = self.welcome.existing_connections == "Keep"
 
     # --- the kernel ---------------------------------------------------------------------------
 

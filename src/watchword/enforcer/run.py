@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from watchword.enforcer.control import (
     LINE_LIMIT,
     Answer,
+    AskLook,
     AskStatus,
     Refusal,
     Report,
@@ -65,6 +66,11 @@ def start_as_unit(
 def status(settings: Settings) -> dict[str, Any]:
     """Facts about the running agent. Raises :class:`EnforcerError` when none answers."""
     return _facts(settings.socket_path, AskStatus())
+
+
+def look(settings: Settings) -> dict[str, Any]:
+    """Let the running agent bring the kernel's tables up to date; what it counts itself."""
+    return _facts(settings.socket_path, AskLook())
 
 
 def ask_uninstall(settings: Settings) -> dict[str, Any]:

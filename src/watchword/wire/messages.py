@@ -15,6 +15,7 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
 * 1 (2026-11-23): first version. Images and services of a unit, and a Welcome again during a session when its
   settings change, need nothing newer: what an agent does not say it does not send, and one that does not
   expect the second Welcome reconnects and gets it as the first.
+* 2 (2026-11-23): Welcome says ``existing_connections``, when they are to be cut.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
@@ -53,14 +54,19 @@ class Challenge(_Message, frozen=True, tag="challenge"):
     nonce: bytes  # 32 random bytes
 
 
-class Welcome(_Message, frozen=True, tag="welcome"):
-    """The Enforcer is who it says; how it is to behave. Sent again whenever the latter changes."""
+class Welcome(_Message, frozen=True, omit_defaults=True, tag="welcome"):
+    """The Enforcer is who it says; how it is to behave. Sent again whenever the latter changes.
+
+    What is as ever is not said, so that an agent that has never heard of a setting learns of it only when somebody
+    wants it to act on it.
+    """
 
     enforcer: str
     namespace: str
     report_interval: float = 1.0  # seconds between flow reports
     key_lifetime: float = 86400.0  # seconds between datapath key rotations
     offline_max_age: float = 0.0  # seconds the last revision holds without a Console; 0 is for ever
+    existing_connections: Literal["Keep", "Cut"] = "Keep"  # those older than the Enforcer that policy refuses
 
 
 class Snapshot(_Message, frozen=True, tag="snapshot"):

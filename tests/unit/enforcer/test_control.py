@@ -40,6 +40,9 @@ class Diary:
     def status(self) -> dict[str, Any]:
         return {"name": "host"}
 
+    def look(self) -> dict[str, Any]:
+        return {"counters": {}}
+
     async def remove_everything(self) -> dict[str, Any]:
         return {"left": []}
 

@@ -254,7 +254,7 @@ async def test_reports_are_sent_again_on_the_next_session_until_accepted(bench: 
 async def test_settings_that_change_during_a_session_hold_at_once(bench: Bench) -> None:
     """Also a shorter interval: it does not wait for the end of an hour that has begun."""
     slow = messages.Welcome(ENFORCER, "/", report_interval=3600.0)
-    quick = messages.Welcome(ENFORCER, "/", report_interval=0.1, offline_max_age=60.0)
+    quick = messages.Welcome(ENFORCER, "/", report_interval=0.1, offline_max_age=60.0, existing_connections="Cut")
     sped_up = asyncio.Event()
 
     async def script(talk: Talk) -> None:
@@ -268,6 +268,7 @@ async def test_settings_that_change_during_a_session_hold_at_once(bench: Bench) 
 
     async with bench.on_duty(script) as guard:
         await until(lambda: messages.RevisionEnforced(4) in bench.sent and guard.welcome == slow)
+        assert bench.kernel.keep_existing
         reports: list[int] = []
         guard.courier.report = lambda: reports.append(1)  # type: ignore[method-assign]  # there is no flow to report
         await asyncio.sleep(0.5)
@@ -275,6 +276,7 @@ async def test_settings_that_change_during_a_session_hold_at_once(bench: Bench) 
         sped_up.set()
         await until(lambda: len(reports) > 1)
         assert guard.welcome == quick
+        await until(lambda: not bench.kernel.keep_existing)
     remembered = msgspec.msgpack.decode((bench.data / "welcome").read_bytes(), type=messages.Welcome)
     assert remembered == quick
 

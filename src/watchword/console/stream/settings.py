@@ -31,6 +31,7 @@ async def welcome(parts: StreamParts, enforcer: str) -> Welcome:
         namespace=record.resource.namespace,
         report_interval=float(own.flow_report_interval) if own else parts.report_interval,
         key_lifetime=float(own.key_lifetime) if own else parts.key_lifetime,
+        existing_connections=own.existing_connections if own else "Keep",
         # the nearest namespace that says anything decides
         offline_max_age=float(next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)),
     )

@@ -79,6 +79,55 @@ class FlowSample:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveConnection:
+    """One connection that lives now; counts as of the agent's last look."""
+
+    protocol: int
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+    direction: Literal["incoming", "outgoing"]
+    unit_badge: int
+    peer_badge: int  # 0 without identity
+    existing: bool  # older than the datapath: the peer has proved nothing in it
+    action: Literal["Allow", "Reject"]
+    reason: str
+    rule: str  # rule key, "" for a default
+    observed_action: Literal["", "Allow", "Reject"]
+    observed_rule: str
+    revision: int  # that admitted it, or found it; 0 when the agent has not looked yet
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    latency_us: int  # 0 when not known
+    opened: float  # Unix time at which it was recorded first: up to a second late; 0 in its first second
+
+
+@dataclass(frozen=True, slots=True)
+class TableFill:
+    """How full one of the kernel's tables is."""
+
+    name: str
+    entries: int
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictTotal:
+    """What all flows of one verdict and reason have carried since the datapath was installed."""
+
+    action: Literal["Allow", "Reject"]
+    reason: str
+    connections: int
+    packets_in: int
+    packets_out: int
+    bytes_in: int
+    bytes_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class BadgeMissed:
     """A handshake carried a badge that is in no table."""
 
@@ -121,6 +170,12 @@ class Datapath(Protocol):
         are reset, also quiet ones, before this returns.
         """
 
+    def keep_existing(self, keep: bool) -> None:
+        """Choose what becomes of connections older than the datapath that policy refuses by address.
+
+        They are kept until told otherwise. To keep no more ends them at once, so that both ends learn it.
+        """
+
     def attend(self) -> None:
         """Put back what has to be attached: to devices that appeared, or where somebody removed it.
 
@@ -132,6 +187,9 @@ class Datapath(Protocol):
 
     def flows(self) -> list[FlowSample]:
         """All aggregated flows with cumulative counts; entries idle for an hour are dropped after."""
+
+    def look(self) -> None:
+        """Bring the records of live connections up to date, for whoever reads them next."""
 
     def reported(self, samples: Sequence[FlowSample]) -> None:
         """Remember, across restarts of the agent, that these counts have been reported."""

@@ -50,6 +50,13 @@ class EnforcerProfile(Tagged, frozen=True, kw_only=True):
         int,
         trait("Seconds after which an Enforcer makes a new datapath key. In effect at once.", ge=300, le=2_592_000),
     ] = 86_400
+    existing_connections: Annotated[
+        Literal["Keep", "Cut"],
+        trait(
+            "What becomes of connections older than an Enforcer that policy refuses, judged by their peers' addresses: "
+            "kept, or reset so that both ends learn it. In effect at once.",
+        ),
+    ] = "Keep"
     target_networks: Annotated[
         list[CidrText],
         trait(f"Peers with which TCP identity is attempted, {_NAMED}", max_length=_NETWORKS, no_effect=_ATTEMPT),

@@ -71,7 +71,9 @@ class Reason(IntEnum):
     TABLES_EMPTY = 11
     STRAY = 12
     NO_MEMORY = 13
-    MAX = 14
+    EXISTING = 14
+    EXISTING_REFUSED = 15
+    MAX = 16
 
 
 class Counter(IntEnum):
@@ -117,9 +119,17 @@ class NameKind(IntEnum):
     ENFORCER = 2
 
 
+class Adopting(IntEnum):
+    """enum ww_adopting."""
+
+    NONE = 0
+    RECORDS = 1
+    NEIGHBOURS = 2
+
+
 
 class State(ctypes.Structure):
-    """struct ww_state, 64 bytes."""
+    """struct ww_state, 72 bytes."""
 
     _fields_ = [
         ("generation", ctypes.c_uint32),  # 0
@@ -133,6 +143,8 @@ class State(ctypes.Structure):
         ("tally", ctypes.c_uint32),  # 48
         ("adopting", ctypes.c_uint32),  # 52
         ("agent", ctypes.c_uint64),  # 56
+        ("cut_existing", ctypes.c_uint32),  # 64
+        ("before", ctypes.c_uint32),  # 68
     ]
 
 
@@ -308,7 +320,7 @@ class Connecting(ctypes.Structure):
 
 
 class Flow(ctypes.Structure):
-    """struct ww_flow, 144 bytes."""
+    """struct ww_flow, 152 bytes."""
 
     _fields_ = [
         ("id", FlowId),  # 0
@@ -332,6 +344,19 @@ class Flow(ctypes.Structure):
         ("counted", ctypes.c_uint8),  # 141
         ("existing", ctypes.c_uint8),  # 142
         ("half_closed", ctypes.c_uint8),  # 143
+        ("revision", ctypes.c_uint32),  # 144
+        ("latency_us", ctypes.c_uint32),  # 148
+    ]
+
+
+class End(ctypes.Structure):
+    """struct ww_end, 36 bytes."""
+
+    _fields_ = [
+        ("local", Address),  # 0
+        ("remote", Address),  # 16
+        ("local_port", ctypes.c_uint16),  # 32
+        ("remote_port", ctypes.c_uint16),  # 34
     ]
 
 

@@ -27,8 +27,8 @@ from watchword.enforcer.datapath.base import (
     Placement,
 )
 from watchword.enforcer.datapath.ebpf import _layout as layout
-from watchword.enforcer.datapath.ebpf import libbpf, samples
-from watchword.enforcer.datapath.ebpf._layout import Counter, EventKind, Limit, NameKind, Reason
+from watchword.enforcer.datapath.ebpf import counting, libbpf, samples
+from watchword.enforcer.datapath.ebpf._layout import Adopting, Counter, EventKind, Limit, NameKind
 from watchword.enforcer.datapath.ebpf._layout import Event as KernelEvent
 from watchword.enforcer.datapath.ebpf.attachments import Attachments
 from watchword.enforcer.datapath.ebpf.bank import Banks
@@ -129,9 +129,11 @@ class EbpfDatapath:
         self._state_memory = mmap.mmap(fds["state"], mmap.PAGESIZE)
         self._state = layout.State.from_buffer(self._state_memory)
         self._keys = Map(fds["keys"], ctypes.c_uint32, layout.Keys)
-        self._counters = Map(fds["counters"], ctypes.c_uint32, ctypes.c_uint64 * cpus)  # type: ignore[type-var]
+        self._counters = counting.counters_map(fds["counters"])
         self._flows = Map(fds["flows"], layout.FlowKey, layout.FlowCounts * cpus)  # type: ignore[type-var]
         self._reported = Map(fds["reported"], layout.FlowKey, layout.FlowCounts)
+        self._totals = Map(fds["totals"], ctypes.c_uint32, layout.FlowCounts)
+        self._adopted = Map(fds["adopted"], layout.End, ctypes.c_uint32)
         names = Map(fds["names"], layout.NameKey, layout.Name, "names")
         self._rules = Numbers(names, NameKind.RULE)
         self._banks = Banks(
@@ -225,19 +227,30 @@ class EbpfDatapath:
                 levels |= 1 << _level(path)
         self._banks.fill(generation & 1, tables, places)
         self._state.levels |= levels  # before the flip a level too many is harmless, one too few is not
-        self._state.revision = tables.revision
+        self._state.before, self._state.revision = self._state.revision, tables.revision
         self._state.generation = generation
         self._state.levels = levels
         self._tables = tables
         self._look_at_sockets()
 
     def _begin(self) -> None:
-        """Attach for the first time. Connections that stand now are older than the Enforcer: kept."""
+        """Attach for the first time. Connections that stand now are older than the Enforcer: judged by address."""
         self._attachments.attach_devices()
         self._attachments.attach_cgroup()
-        self._state.adopting = 1
-        libbpf.iterate(self._tally)
-        self._state.adopting = 0
+        for look in (Adopting.RECORDS, Adopting.NEIGHBOURS):
+            self._state.adopting = look
+            libbpf.iterate(self._tally)
+        self._state.adopting = Adopting.NONE
+        self._adopted.clear()
+        self._look_at_sockets()
+
+    def keep_existing(self, keep: bool) -> None:
+        """Whether connections older than the Enforcer go on where policy refuses them; if not, they end now."""
+        if self._state.cut_existing == (not keep):
+            return
+        self._state.cut_existing = not keep
+        if self._state.generation and not keep:
+            self._look_at_sockets()
 
     def attend(self) -> None:
         """Stamp devices that have appeared, and put back what somebody removed."""
@@ -277,6 +290,10 @@ class EbpfDatapath:
                 self._reaper.destroy(_connection(event), event.socket)
         self._strays = {event.socket for event in strays}
 
+    def look(self) -> None:
+        """Bring the counts of live connections up to date."""
+        self._look_at_sockets()
+
     def flows(self) -> list[FlowSample]:
         """All aggregates; those reported and idle for an hour are dropped after."""
         clock = _clock()
@@ -294,6 +311,7 @@ class EbpfDatapath:
                 grown.append((now, samples.sample(key, last, self._rules, clock) if last else None))
                 self._pending[now] = (key, counts)
             elif time.time() - now.last_seen > _IDLE:
+                self._totals.put(*counting.added(self._totals, key, counts))
                 self._flows.remove(key)
                 self._reported.remove(key)
         return grown
@@ -304,13 +322,7 @@ class EbpfDatapath:
 
     def counters(self) -> dict[str, int]:
         """All counters by name, those that are zero too."""
-        names = {Counter.DROPPED + reason: f"dropped-{reason.name}" for reason in Reason if reason is not Reason.MAX}
-        names |= {counter: counter.name for counter in Counter if counter not in (Counter.DROPPED, Counter.MAX)}
-        found = {}
-        for number, name in names.items():
-            per_cpu = self._counters.get(ctypes.c_uint32(number))
-            found[name.lower().replace("_", "-")] = sum(per_cpu or ())
-        return found
+        return counting.counted(self._counters)
 
     def watch(self, handler: Callable[[Event], None]) -> int:
         """Deliver events to ``handler``; returns the descriptor that says when some wait."""

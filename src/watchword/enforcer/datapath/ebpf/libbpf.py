@@ -226,11 +226,21 @@ def link_device(what: str, link: int) -> int:
     return int(info.ifindex)
 
 
-def map_room(fd: int) -> int:
-    """How many entries a map can hold."""
+def is_map(fd: int) -> bool:
+    """Whether a descriptor that was pinned is that of a map, and not of a link or program."""
+    return os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:bpf-map"
+
+
+def map_info(fd: int) -> MapInfo:
+    """Kind and sizes of a map."""
     info, size = MapInfo(), ctypes.c_uint32(ctypes.sizeof(MapInfo))
     checked("ask for the size of a map", library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)))
-    return int(info.max_entries)
+    return info
+
+
+def map_room(fd: int) -> int:
+    """How many entries a map can hold."""
+    return int(map_info(fd).max_entries)
 
 
 def query_device(what: str, index: int, attach_type: int) -> int:

@@ -157,6 +157,11 @@ class Map(Generic[K, V]):
         for key in keys:
             self.remove(key)
 
+    def clear(self) -> None:
+        """Remove all entries."""
+        for key, _ in self.items():
+            self.remove(key)
+
     def items(self) -> list[tuple[K, V]]:
         """All entries, read one by one; entries that vanish meanwhile are left out."""
         found: list[tuple[K, V]] = []

@@ -39,6 +39,11 @@ def summed(per_cpu: Iterable[FlowCounts]) -> FlowCounts:
     return total
 
 
+def reason_name(number: int) -> str:
+    """A reason by the name that docs/reasons.md has it."""
+    return Reason(number).name.lower().replace("_", "-")
+
+
 def sample(key: FlowKey, counts: FlowCounts, rules: Numbers, clock: Clock) -> FlowSample:
     """What a person is told about one aggregate."""
     observed = key.flags & VerdictFlag.OBSERVED
@@ -50,7 +55,7 @@ def sample(key: FlowKey, counts: FlowCounts, rules: Numbers, clock: Clock) -> Fl
         protocol=key.protocol,
         port=key.port,
         action="Allow" if key.action == Action.ALLOW else "Reject",
-        reason=Reason(key.reason).name.lower().replace("_", "-"),
+        reason=reason_name(key.reason),
         rule=rules.text(key.rule),
         observed_action=("Allow" if key.flags & VerdictFlag.OBSERVED_ALLOW else "Reject") if observed else "",
         observed_rule=rules.text(key.observed_rule),

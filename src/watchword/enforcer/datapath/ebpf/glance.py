@@ -1,0 +1,107 @@
+"""What the kernel holds of one Enforcer, read by somebody who is not its agent.
+
+Reads the pinned tables only, so it works as well while no agent runs; takes root, as the pins do. Counts of live
+connections are as of the agent's last look (:meth:`watchword.enforcer.datapath.base.Datapath.look`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from watchword.enforcer.datapath.base import DatapathError, LiveConnection, TableFill, VerdictTotal
+from watchword.enforcer.datapath.ebpf import _layout as layout
+from watchword.enforcer.datapath.ebpf import counting, libbpf, samples
+from watchword.enforcer.datapath.ebpf._layout import NameKind
+from watchword.enforcer.datapath.ebpf.datapath import SCHEMA
+from watchword.enforcer.datapath.ebpf.names import Numbers
+from watchword.enforcer.datapath.ebpf.object import Map
+from watchword.enforcer.datapath.ebpf.records import connection
+
+
+class Glance:
+    """The pinned tables of one Enforcer. Close it."""
+
+    def __init__(self, pin_root: Path) -> None:
+        """Open them. Raises :class:`DatapathError` when there are none, or for anybody but root."""
+        self._pins = pin_root / SCHEMA
+        self._fds: dict[str, int] = {}
+        try:
+            names = sorted(entry.name for entry in self._pins.iterdir() if entry.is_file())
+        except PermissionError:
+            raise DatapathError(f"{pin_root} is for root only; use sudo") from None
+        except FileNotFoundError:
+            raise DatapathError(f"no Enforcer has anything in the kernel at {pin_root}; check pin_dir") from None
+        for name in names:
+            self._open(name)
+
+    def _open(self, name: str) -> None:
+        """Open one pin if it is a map; the others are links."""
+        try:
+            fd = libbpf.pinned(str(self._pins / name))
+        except libbpf.KernelError as error:
+            self.close()
+            raise DatapathError(f"{self._pins / name} cannot be opened: {os.strerror(error.errno)}; use sudo") from None
+        if fd is None:
+            return
+        if libbpf.is_map(fd):
+            self._fds[name] = fd
+        else:
+            os.close(fd)
+
+    def __enter__(self) -> Glance:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+    def revision(self) -> int:
+        """The revision in force; 0 for none."""
+        state = Map(self._fds["state"], ctypes.c_uint32, layout.State).get(ctypes.c_uint32(0))
+        return int(state.revision) if state is not None and state.generation else 0
+
+    def counters(self) -> dict[str, int]:
+        """All counters by name, those that are zero too."""
+        return counting.counted(counting.counters_map(self._fds["counters"]))
+
+    def verdicts(self) -> list[VerdictTotal]:
+        """What flows of each verdict and reason have carried since the datapath was installed."""
+        cpus = libbpf.checked("count CPUs", libbpf.library().libbpf_num_possible_cpus())
+        flows = Map(self._fds["flows"], layout.FlowKey, layout.FlowCounts * cpus)  # type: ignore[type-var]
+        totals = Map(self._fds["totals"], ctypes.c_uint32, layout.FlowCounts)
+        rows = ((key, samples.summed(per_cpu)) for key, per_cpu in flows.items_batched())
+        return counting.verdicts(totals, rows)
+
+    def fills(self) -> list[TableFill]:
+        """How full each table is."""
+        return counting.fills(self._fds)
+
+    def connections(self) -> list[LiveConnection]:
+        """All connections that live now, young ones too."""
+        rules = Numbers(Map(self._fds["names"], layout.NameKey, layout.Name), NameKind.RULE)
+        boot = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+        clock = samples.Clock(boot)
+        found: dict[bytes, LiveConnection] = {}
+        for young in self._young():
+            found[samples.raw(young.id)] = connection(young, rules, clock)
+        for _, record in Map(self._fds["live"], ctypes.c_uint64, layout.Flow).items_batched():
+            found[samples.raw(record.id)] = connection(record, rules, clock)
+        return list(found.values())
+
+    def _young(self) -> Iterator[layout.Announced | layout.Connecting]:
+        for _, answered in Map(self._fds["announced"], ctypes.c_uint32, layout.Announced).items_batched():
+            if answered.judged.generation:
+                yield answered
+        for _, called in Map(self._fds["connecting"], ctypes.c_uint32, layout.Connecting).items_batched():
+            if called.judged.generation:
+                yield called
