@@ -109,5 +109,5 @@ def total(state: State, station: Station) -> int:
             reading = Reading(state, station)
             station.local, station.selectors = reading.local(), reading.selectors
         found = station.local + sum([selector.members() for selector in station.selectors])
-        station.total = found + state.everybody_element() if station in state.open else found
+        station.total = found + state.everybody_element if station in state.open else found
     return station.total

@@ -44,14 +44,13 @@ class Populace:
         unit = state.units.thing(number)
         memberships = state.units.memberships(unit.tags)
         self.leave(number, unit, memberships)
-        state.standings[number] = state.nowhere
+        del state.standings[number]
         state.stale(number)
         state.units.drop(identifier)
 
     def _come(self, unit: Unit) -> None:
         state = self._state
         shift = state.units.put(unit)
-        state.grow(shift.number)
         state.standings[shift.number] = state.standing(unit, shift.joined)
         self.enter(shift.number, unit, shift.joined)
 
@@ -59,13 +58,11 @@ class Populace:
         """A unit has come, or its Enforcer has: take it into documents."""
         state = self._state
         station = state.station_of(unit)
-        state.stale(number)
+        state.stale(number)  # nothing was told of it while it had no Enforcer
         if station is None:
             return
         if unit.badge:
             one = state.identify(number, unit, station)
-            state.present.add(number)
-            state.badges[unit.badge] = number
             self._weigh(memberships, one)
             state.weigh_everybody(one)
             self._introduce(number, unit, memberships)
@@ -82,9 +79,7 @@ class Populace:
             return
         if number in state.present:
             readers = state.readers(unit, memberships)
-            one, state.elements[number] = state.elements[number], 0
-            state.present.discard(number)
-            del state.badges[unit.badge]
+            one = state.forget(number)
             self._weigh(memberships, -one)
             state.weigh_everybody(-one)
             state.tell_members(readers, Amendment(removed={"peers": (unit.badge,)}))
@@ -106,7 +101,7 @@ class Populace:
         readers = state.readers(unit, memberships)
         strangers = state.unacquainted(readers, unit, number)
         state.tell_members(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
-        state.tell_members(readers, Amendment(peers=state.known_as(number)))
+        state.tell_members(readers, Amendment(peers=state.introduction([number])))
         self._tell_moved(unit.badge, memberships, joined=True)
         self._tell_askers(unit.badge)
 
@@ -137,7 +132,7 @@ class Populace:
             unit = state.units.thing(number)
             strangers = state.unacquainted({station}, unit, number)
             state.tell(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
-            state.tell([station], Amendment(peers=state.known_as(number)))
+            state.tell([station], Amendment(peers=state.introduction([number])))
         station.asked = badges  # not before: each of them is new to it
         for badge in fresh:
             state.askers[badge][station] = None
@@ -195,9 +190,9 @@ class Populace:
         newcomers -= acquainted
         strangers = state.unacquainted(newcomers, unit, number)
         state.tell_members(strangers, Amendment(enforcers={unit.enforcer: state.stations[unit.enforcer].entry}))
-        state.tell_members(newcomers, Amendment(peers=state.known_as(number)))
+        state.tell_members(newcomers, Amendment(peers=state.introduction([number])))
         if renamed:
-            state.tell(acquainted, Amendment(peers=state.known_as(number)))
+            state.tell(acquainted, Amendment(peers=state.introduction([number])))
 
     def _tell_entry(self, station: Station, number: int, unit: Unit) -> None:
         if not self._state.muted:
@@ -251,16 +246,20 @@ class Populace:
         state = self._state
         opened, closed = [], []
         for station, change in changes.items():
-            was, station.openings = station.openings > 0, station.openings + change
-            if not was and station.openings > 0:
+            was = station.openings > 0
+            station.openings += change
+            now = station.openings > 0
+            if now and not was:
                 opened.append(station)
                 state.open[station] = None
-            elif was and not station.openings:
+            elif was and not now:
                 closed.append(station)
                 del state.open[station]
+        if state.muted:
+            return
         if closed:
             state.tell(closed, Amendment(everybody=False))
-        if opened and not state.muted:
+        if opened:
             everybody = state.introduction(state.present)
             entries = state.enforcers_of(state.present, BitMap())
             state.tell(opened, Amendment(peers=everybody, enforcers=entries, everybody=True))

@@ -10,7 +10,7 @@ from pyroaring import AbstractBitMap, BitMap
 
 from watchword.policy import selection
 from watchword.policy.amendments import Amendment
-from watchword.policy.engine.nouns import Climate, Crowd, Placement, Selector, Standing, Station
+from watchword.policy.engine.nouns import DIRECTIONS, Climate, Crowd, Placement, Selector, Standing, Station
 from watchword.policy.namespaces import default_action, reaches
 from watchword.policy.selectors import SelectorIndex
 from watchword.policy.tagged import Membership, TaggedIndex
@@ -22,9 +22,6 @@ from watchword.wire.policy import EnforcerEntry, PeerFacts, UnitEntry, members_e
 #: other units of the Enforcer in question.
 ONE_BY_ONE = 40
 NEIGHBOURS = 3
-
-
-_NOBODY = PeerFacts("", "", "", "")
 
 
 class State:
@@ -43,20 +40,18 @@ class State:
         self.sighting: dict[Membership, Crowd] = {}  # the same crowds, by their expression over networks
         self.subjects: defaultdict[Membership, dict[Placement, None]] = defaultdict(dict)
         # of each unit, by number
-        self.standings: list[Standing] = []
-        self.elements: list[int] = []  # 0 for a unit that is not present
-        self.entries: list[UnitEntry | None] = []  # None: not made yet
-        self.totals: list[int] = []  # the element of the entry; 0: not made yet
-        self.facts: list[PeerFacts] = []  # what documents say of it, as long as it is present
-        self.badge: list[int] = []
-        # identities
+        self.standings: dict[int, Standing] = {}
+        self._entries: dict[int, UnitEntry] = {}  # as far as made
+        self._totals: dict[int, int] = {}  # the elements of entries, as far as made
+        # identities, by number
         self.present = BitMap()
+        self.elements: dict[int, int] = {}
+        self._facts: dict[int, tuple[int, PeerFacts]] = {}  # badges, and what documents say of them
         self.everybody = 0  # the sum of their elements
-        self._everybody = (0, 0)  # a sum, and the element made of it
+        self.everybody_element = 0  # the element of everybody in documents; 0 when there is nobody
         self.badges: dict[int, int] = {}  # to numbers
         self.open: dict[Station, None] = {}  # Enforcers for which everybody is a peer
         self.askers: defaultdict[int, dict[Station, None]] = defaultdict(dict)  # by badge
-        self.nowhere = Standing((), ())
         self._interned: weakref.WeakValueDictionary[tuple[tuple[Placement, ...], tuple[Placement, ...]], Standing] = (
             weakref.WeakValueDictionary()
         )
@@ -90,7 +85,7 @@ class State:
         if self.muted:
             crowd.total += change
             return
-        known = [(selector, selector.members()) for selector in crowd.selectors if selector.audience]
+        known = [(selector, selector.members()) for selector in crowd.selectors]
         crowd.total += change
         for selector, before in known:
             difference = selector.members() - before
@@ -100,9 +95,10 @@ class State:
 
     def weigh_everybody(self, change: int) -> None:
         """All identities add up to so much more."""
-        before = self.everybody_element()
+        before = self.everybody_element
         self.everybody += change
-        difference = self.everybody_element() - before
+        self.everybody_element = members_element("*", self.everybody) if self.everybody else 0
+        difference = self.everybody_element - before
         for station in self.open:
             if station.total is not None:
                 station.total += difference
@@ -116,39 +112,33 @@ class State:
         told, self._told = self._told, defaultdict(list)
         return told
 
-    def grow(self, number: int) -> None:
-        """Make room for the state of one more unit."""
-        if number == len(self.standings):
-            self.standings.append(self.nowhere)
-            self.elements.append(0)
-            self.entries.append(None)
-            self.totals.append(0)
-            self.facts.append(_NOBODY)
-            self.badge.append(0)
-
     def station_of(self, unit: Unit) -> Station | None:
         """The unit's Enforcer, if it is known."""
         return self.stations.get(unit.enforcer)
 
     def identify(self, number: int, unit: Unit, station: Station) -> int:
-        """Note who a present unit is; its element as a member of selectors."""
+        """A unit is present: note who it is. Returns its element as a member of selectors."""
         known = PeerFacts(unit.id, unit.name, unit.namespace, unit.enforcer)
-        self.facts[number], self.badge[number] = known, unit.badge
+        self.present.add(number)
+        self.badges[unit.badge] = number
+        self._facts[number] = unit.badge, known
         one = self.elements[number] = peer_element(unit.badge, known, station.digest)
         return one
 
-    def known_as(self, number: int) -> dict[int, PeerFacts]:
-        """What documents say of one present unit."""
-        return {self.badge[number]: self.facts[number]}
+    def forget(self, number: int) -> int:
+        """A unit is present no longer. Returns the element that it had."""
+        self.present.discard(number)
+        badge, _ = self._facts.pop(number)
+        del self.badges[badge]
+        return self.elements.pop(number)
 
-    def introduction(self, numbers: AbstractBitMap) -> dict[int, PeerFacts]:
+    def introduction(self, numbers: Iterable[int]) -> dict[int, PeerFacts]:
         """What documents say of present units, by badge."""
-        # map and zip, as it may be for a hundred thousand
-        return dict(zip(map(self.badge.__getitem__, numbers), map(self.facts.__getitem__, numbers), strict=True))
+        return dict(map(self._facts.__getitem__, numbers))  # map, as it may be for a hundred thousand
 
     def badges_of(self, numbers: Iterable[int]) -> tuple[int, ...]:
         """The badges of present units."""
-        return tuple(map(self.badge.__getitem__, numbers))
+        return tuple(self._facts[number][0] for number in numbers)
 
     def enforcers_of(self, numbers: AbstractBitMap, known: AbstractBitMap) -> dict[str, EnforcerEntry]:
         """The Enforcers of present units, but for those of which some unit is known."""
@@ -187,17 +177,20 @@ class State:
         neighbours.discard(number)
         remaining = readers - {self.stations[unit.enforcer]}
         for other in list(neighbours)[:NEIGHBOURS]:
-            if len(remaining) <= ONE_BY_ONE:
-                break
-            neighbour = self.units.thing(other)
-            remaining = remaining.difference(self.open, self.askers.get(neighbour.badge, ()))
-            for crowd in self.crowds_of(self.units.memberships(neighbour.tags)):
-                for selector in crowd.selectors:
-                    if not remaining.isdisjoint(selector.audience):
-                        remaining = remaining.difference(selector.audience)
+            if len(remaining) > ONE_BY_ONE:
+                remaining = self._without_readers(remaining, self.units.thing(other))
         if len(remaining) > ONE_BY_ONE:
             return remaining
         return {station for station in remaining if not self._meets(station, neighbours)}
+
+    def _without_readers(self, stations: set[Station], unit: Unit) -> set[Station]:
+        """Those Enforcers in whose documents an identity, which is not theirs, is no peer."""
+        remaining = stations.difference(self.open, self.askers.get(unit.badge, ()))
+        for crowd in self.crowds_of(self.units.memberships(unit.tags)):
+            for selector in crowd.selectors:
+                if not remaining.isdisjoint(selector.audience):
+                    remaining = remaining.difference(selector.audience)
+        return remaining
 
     def _meets(self, station: Station, numbers: AbstractBitMap) -> bool:
         """Whether some of these identities is a peer of an Enforcer that is not theirs."""
@@ -255,11 +248,8 @@ class State:
             for key, placement in self.demands.items()
             if selection.visible(self.networks.thing(self.networks.number(key)), path)
         ]
-        return Climate(
-            default_action(self.namespaces, path, "in")[0],
-            default_action(self.namespaces, path, "out")[0],
-            tuple(sorted(demands, key=lambda placement: placement.id)),
-        )
+        incoming, outgoing = (default_action(self.namespaces, path, direction)[0] for direction in DIRECTIONS)
+        return Climate(incoming, outgoing, tuple(demands))
 
     def changed_climates(self, origin: str) -> dict[str, tuple[Climate, Climate]]:
         """Look anew at every namespace at or below ``origin``; those that bring something else now: before, after."""
@@ -285,9 +275,9 @@ class State:
 
     def entry(self, number: int) -> UnitEntry:
         """The entry of a unit in its Enforcer's document."""
-        found = self.entries[number]
+        found = self._entries.get(number)
         if found is None:
-            found = self.entries[number] = self._entry(number)
+            found = self._entries[number] = self._entry(number)
         return found
 
     def _entry(self, number: int) -> UnitEntry:
@@ -313,17 +303,12 @@ class State:
 
     def entry_element(self, number: int) -> int:
         """The element of a unit's entry."""
-        if not self.totals[number]:
-            self.totals[number] = element("units", self.units.thing(number).id, self.entry(number))
-        return self.totals[number]
-
-    def everybody_element(self) -> int:
-        """The element of everybody, for the documents in which everybody is a peer; 0 when there is nobody."""
-        if self.everybody is not self._everybody[0]:
-            self._everybody = (self.everybody, members_element("*", self.everybody) if self.everybody else 0)
-        return self._everybody[1]
+        found = self._totals.get(number)
+        if found is None:
+            found = self._totals[number] = element("units", self.units.thing(number).id, self.entry(number))
+        return found
 
     def stale(self, number: int) -> None:
         """A unit's entry is another than before."""
-        self.entries[number] = None
-        self.totals[number] = 0
+        self._entries.pop(number, None)
+        self._totals.pop(number, None)

@@ -47,8 +47,8 @@ class Subscriptions:
         return found
 
     def demand(self, key: str, expression: Expression, network: str) -> Selector:
-        """The selector that names one network alone."""
-        found = Selector(key, "", expression, None)
+        """The selector that names one network alone; it stands in no namespace."""
+        found = Selector(key, network, expression, None)
         found.networks[network] = None
         self._state.selectors[key] = found
         self._uses[found] = 0
@@ -59,7 +59,7 @@ class Subscriptions:
         membership = state.units.watch(expression)
         crowd = state.crowds.get(membership)
         if crowd is None:
-            total = sum(state.elements[number] for number in membership.numbers)
+            total = sum(state.elements[number] for number in membership.numbers & state.present)
             crowd = state.crowds[membership] = Crowd(membership, state.networks.watch(expression), total)
             state.sighting[crowd.networks] = crowd
         found = state.selectors[key] = Selector(key, namespace, expression, crowd)
@@ -136,8 +136,6 @@ class Subscriptions:
                 del audience[station]
                 gone.append(station)
         if gone:
-            for station in gone:
-                self._known.pop(station, None)
             self._state.tell(gone, Amendment(removed={"selectors": (selector.key,)}))
             for network in selector.networks:
                 self._dirty[network].update(gone)
@@ -218,11 +216,7 @@ class Subscriptions:
     def _list(self, network: Network, stations: set[Station], listed: dict[Station, list[str]]) -> None:
         """The selectors by which many documents name a network."""
         for selector in self._sights(network):
-            if len(stations) < len(selector.audience):
-                readers = [station for station in stations if station in selector.audience]
-            else:
-                readers = [station for station in selector.audience if station in stations]
-            for station in readers:
+            for station in selector.audience.keys() & stations:
                 listed[station].append(selector.key)
 
     def _sights(self, network: Network) -> Iterable[Selector]:

@@ -178,6 +178,7 @@ class Surroundings:
             self._populace.leave(number, unit, state.units.memberships(unit.tags))
         self._populace.ask(station, frozenset())
         del state.stations[identifier]
+        self._subscriptions.refresh()  # what it would be told of networks is said now, and hushed with the rest
         state.hush(station)
 
 
