@@ -185,13 +185,18 @@ def test_a_rule_that_goes_while_a_unit_still_names_it_is_an_error() -> None:
     assert compiler.compile(document).units["u"].native_id == "native"
 
 
+@pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_gone_leaves_nothing_behind(seed: int) -> None:
-    """An agent follows deltas for months."""
+def test_what_is_gone_leaves_nothing_behind(seed: int, fails: bool) -> None:
+    """An agent follows deltas for months, and some documents do not compile."""
     documents, compiler = Documents(seed), Compiler()
     for _ in range(20):
         documents.change()
         compiler.compile(documents.document)
+        if fails:
+            with pytest.raises((LookupError, ValueError)):
+                compiler.follow(*broken(documents.document, {"networks": set()}, Random(seed)))
+    compiler.compile(documents.document)
     tables = compiler.compile(PolicyDocument(revision=1000))
     assert plain(tables) == plain(Tables(revision=1000))
     for part in (compiler._matrix, compiler._space, compiler._locals, compiler._remotes, compiler._spans):

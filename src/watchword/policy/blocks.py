@@ -72,7 +72,7 @@ def _pieces(
     edges = {*steps, end} if version == 4 else {*steps, end, *_DISGUISED}
     for at in sorted(edges - {0}):
         _step(steps.get(start, ()), covering, inside)
-        if version == 4 or start != _DISGUISED[0]:
+        if start != _DISGUISED[0]:
             here = (frozenset(key for where, key in inside if where == place) for place in range(len(worlds)))
             yield start, at - 1, tuple(here)
         start = at

@@ -96,7 +96,7 @@ def _only_itself(landscape: Landscape, box: Box) -> bool:
     if len(box.sources) != 1 or box.sources != box.destinations:
         return False
     (party,) = box.sources
-    return party not in landscape.blocks and len(landscape.kinds[party].units) == 1
+    return len(landscape.kinds[party].units) == 1  # it is no block: addresses do not talk to each other here
 
 
 class _Comparison:
@@ -115,7 +115,6 @@ class _Comparison:
         self._same_networks = before.world.networks is after.world.networks or dict(before.world.networks) == dict(
             after.world.networks
         )
-        self._shifts: dict[tuple[str, Direction], dict[str, FrozenBitMap]] = {}
 
     def _changed_kinds(self) -> FrozenBitMap:
         """Kinds whose units have other tags or another namespace than before, as far as rules ask."""
@@ -134,7 +133,7 @@ class _Comparison:
             classes[signature].append(kind)
         for members in classes.values():
             one, other = self._before.end(members[0], direction), self._after.end(members[0], direction)
-            for parties, ports in self._interest(members[0], direction, one, other):
+            for parties, ports in self._interest(one, other):
                 yield from _diverging(FrozenBitMap(members), parties, ports, one, other)
 
     def _affected(self, direction: Direction) -> FrozenBitMap:
@@ -176,7 +175,7 @@ class _Comparison:
         keys = self._keys_in_motion()
         unchanged = (each for each in self._before.world.rulesets.values() if each.id not in self._touched)
         asking = (each.id for each in unchanged if keys & _keys_asked(each, direction))
-        return {key for key in asking if any(self._shift(key, direction).values())}
+        return {key for key in asking if self._shifts(key, direction)}
 
     def _keys_in_motion(self) -> set[str]:
         """Keys of the tags by which kinds and networks have changed."""
@@ -189,18 +188,12 @@ class _Comparison:
                 tags = tags.union(*(networks[key].tags for networks in (one, other) if key in networks))
         return {key_of(tag) for tag in tags}
 
-    def _shift(self, ruleset: str, direction: Direction) -> dict[str, FrozenBitMap]:
-        """For each rule of an unchanged ruleset the parties that its object no longer or newly selects."""
-        found = self._shifts.get((ruleset, direction))
-        if found is None:
-            pairs = zip(self._before.reaches(ruleset, direction), self._after.reaches(ruleset, direction), strict=True)
-            shifted = {one.key: (one.parties ^ other.parties) & self._peers for one, other in pairs}
-            found = self._shifts[ruleset, direction] = shifted
-        return found
+    def _shifts(self, ruleset: str, direction: Direction) -> bool:
+        """Whether some object of an unchanged ruleset no longer or newly selects somebody."""
+        pairs = zip(self._before.reaches(ruleset, direction), self._after.reaches(ruleset, direction), strict=True)
+        return any((one.parties ^ other.parties) & self._peers for one, other in pairs)
 
-    def _interest(
-        self, kind: int, direction: Direction, one: End, other: End
-    ) -> Iterator[tuple[FrozenBitMap, PortSet]]:
+    def _interest(self, one: End, other: End) -> Iterator[tuple[FrozenBitMap, PortSet]]:
         """The peers and ports about which an end may decide otherwise, disjoint."""
         if one.default != other.default:
             yield self._peers, portsets.EVERYTHING

@@ -6,7 +6,7 @@ words, counts and bounded listings, and decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -116,7 +116,7 @@ def difference(old: World, new: World, *, survey: Survey | None = None, limit: i
     """
     pair = _Pair(*(survey or Survey()).landscapes(old, new))
     counted = [(box, pair.pairs(box)) for box in boxes(*pair)]
-    counted.sort(key=lambda each: (_ORDER[each[0].effect], -each[1], each[0].ports, min(each[0].sources)))
+    counted.sort(key=lambda each: (_ORDER.index(each[0].effect), -each[1], each[0].ports, min(each[0].sources)))
     return Difference(
         before=old.revision,
         after=new.revision,
@@ -130,8 +130,9 @@ def difference(old: World, new: World, *, survey: Survey | None = None, limit: i
     )
 
 
-_ORDER = {-1: 0, 1: 1, 0: 2}
+#: In the order in which people want to read of them.
 _EFFECTS: dict[int, Effect] = {-1: "denied", 1: "allowed", 0: "oneEnd"}
+_ORDER = tuple(_EFFECTS)
 
 #: Units of each sort that are listed.
 _LISTED = 20
@@ -201,20 +202,19 @@ class _Pair(NamedTuple):
 
 def _two(landscape: Landscape, box: Box) -> tuple[str, str]:
     """A source and a destination that are not the same unit."""
-    firsts = (_first(landscape, box.sources), _first(landscape, box.destinations))
-    if firsts[0] != firsts[1]:
-        return firsts
-    for position, side in enumerate((box.sources, box.destinations)):
-        for party in side:
-            for other in landscape.kinds[party].units[:2]:
-                if other != firsts[0]:
-                    return (other, firsts[1]) if position == 0 else (firsts[0], other)
-    raise LookupError("a box without a pair")
+    return next(
+        (source, destination)
+        for source in _names(landscape, box.sources)
+        for destination in _names(landscape, box.destinations)
+        if source != destination
+    )
 
 
-def _first(landscape: Landscape, parties: FrozenBitMap) -> str:
-    party = min(parties)
-    return landscape.blocks[party].example if party in landscape.blocks else landscape.kinds[party].units[0]
+def _names(landscape: Landscape, parties: FrozenBitMap) -> Iterator[str]:
+    """Each unit's ID, and an address of each block."""
+    for party in parties:
+        block = landscape.blocks.get(party)
+        yield from landscape.kinds[party].units if block is None else (block.example,)
 
 
 def _said(landscape: Landscape, ends: Ends | None) -> BothSaid | None:
@@ -251,12 +251,11 @@ def _sentence(presence: Presence, before: BothSaid | None, after: BothSaid | Non
         ("outgoing", before.outgoing, after.outgoing),
         ("incoming", before.incoming, after.incoming),
     ):
-        if one is None or other is None:
-            continue
-        if one.action != other.action:
-            parts.append(f"{way} was {_PAST[one.action]} by {one.words}, is {_PAST[other.action]} by {other.words}")
-        elif other.action == "Reject":
-            refusing.append(f"{way} is still refused by {other.words}")
+        match one, other:
+            case Said() as was, Said() as now if was.action != now.action:
+                parts.append(f"{way} was {_PAST[was.action]} by {was.words}, is {_PAST[now.action]} by {now.words}")
+            case Said(), Said(action="Reject") as now:
+                refusing.append(f"{way} is still refused by {now.words}")
     return "; ".join((*parts, *refusing))
 
 

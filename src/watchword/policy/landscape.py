@@ -225,7 +225,7 @@ class Landscape:
     def _planes(self) -> list[FrozenBitMap]:
         """For each binary digit the kinds whose number of units has it."""
         sizes = self._sizes
-        digits = max(sizes, default=0).bit_length()
+        digits = max(sizes).bit_length()
         return [FrozenBitMap(number for number, size in enumerate(sizes) if size >> bit & 1) for bit in range(digits)]
 
     def pairs(self, kinds: FrozenBitMap, peers: FrozenBitMap) -> int:
@@ -273,4 +273,4 @@ class Survey:
 
 
 def _same(one: Sequence[object], other: Sequence[object]) -> bool:
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+    return [*map(id, one)] == [*map(id, other)]

@@ -42,7 +42,7 @@ def verdict(tables: Tables, local: int, peer: int, direction: Direction, protoco
     return Verdict("Reject")
 
 
-_parsed = functools.lru_cache(maxsize=4096)(prefixes.parse_prefix)
+_parsed = functools.cache(prefixes.parse_prefix)
 
 
 def prefix_of(tables: Tables, address: str) -> str:

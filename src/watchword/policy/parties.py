@@ -73,7 +73,7 @@ def _units(landscape: Landscape, kinds: FrozenBitMap, ids: list[str]) -> str:
     shared = sorted(exact.intersection(*(landscape.unit(kind).tags for kind in kinds)))
     telling = sorted((tag for tag in shared if not tag.startswith("$")), key=lambda tag: (tag[0] == "@", tag)) or shared
     for chosen in (*((tag,) for tag in telling), tuple(telling)):
-        if chosen and landscape.selected((chosen,)) & here == kinds:
+        if landscape.selected((chosen,)) & here == kinds:
             return f"{len(ids)} units {' and '.join(chosen)}{where}"
     return f"{len(ids)} units{f', all {telling[0]}' if telling else ''}{where}{_some(landscape, ids)}"
 

@@ -11,8 +11,6 @@ from typing import NamedTuple
 from watchword.model.ports import ANY_PROTOCOL
 from watchword.wire.policy import PortRange
 
-_LAST = 65535
-
 
 class Piece(NamedTuple):
     """Ports ``first``..``last`` of ``protocol``."""
@@ -34,17 +32,16 @@ def cut(wanted: Iterable[PortRange], by: Iterable[PortRange]) -> Pieces:
         protocols = [piece.protocol]
         if piece.protocol == ANY_PROTOCOL:
             named = edges.keys() | {each.protocol for each in asked} - {ANY_PROTOCOL}
-            others = next((number for number in range(ANY_PROTOCOL - 1, -1, -1) if number not in named), None)
-            protocols = [*named, *([] if others is None else [others])]
+            others = set(range(ANY_PROTOCOL)) - named
+            protocols = [*named, *([max(others)] if others else [])]
         for protocol in protocols:
             ranges[protocol].add((piece.first, piece.last))
     found = []
-    for protocol, spans in sorted(ranges.items()):
+    for protocol, spans in ranges.items():
         starts = {first for first, _ in spans} | {last + 1 for _, last in spans} | edges.get(protocol, set())
-        bounds = sorted(starts | {0, _LAST + 1})
         found += [
             Piece(protocol, first, after - 1)
-            for first, after in pairwise(bounds)
+            for first, after in pairwise(sorted(starts))
             if any(low <= first <= high for low, high in spans)
         ]
     return Pieces(found)
@@ -92,4 +89,4 @@ class Pieces:
 
     def lowest(self, bits: int) -> Piece:
         """The first piece of a set that is not empty."""
-        return self._pieces[(bits & -bits).bit_length() - 1]
+        return self._pieces[(bits ^ (bits - 1)).bit_length() - 1]

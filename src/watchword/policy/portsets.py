@@ -134,8 +134,7 @@ def _word(piece: PortRange) -> Iterator[str]:
     try:
         yield from format_ports((piece,))
     except Invalid:
-        name = {protocols.ICMP: "icmp", protocols.ICMP6: "icmp6"}.get(piece.protocol)
-        if name is None:
+        if piece.protocol not in (protocols.ICMP, protocols.ICMP6):
             yield f"protocol {piece.protocol}"
             return
         for kind in range(piece.first >> 8, (piece.last >> 8) + 1):

@@ -14,7 +14,7 @@ What a document contains, and why:
 5. The Enforcers of all peers, and this one. An identity whose Enforcer is not known (evicted) is in
    no document: it cannot prove itself to anybody.
 
-Everything is in a fixed order: equal worlds give equal documents.
+Every list is in a fixed order: equal worlds give equal documents.
 
 This is the plain statement of it, from scratch and one thing at a time. The Console follows changes
 with :mod:`watchword.policy.engine`, which is held against this.
@@ -32,6 +32,7 @@ from watchword.policy.selectors import selector_key
 from watchword.policy.tables import Direction
 from watchword.policy.world import Unit, World
 from watchword.wire.policy import (
+    Action,
     NetworkEntry,
     PeerEntry,
     PolicyDocument,
@@ -50,7 +51,7 @@ def render(world: World, enforcer_id: str, asked: Collection[int] = ()) -> Polic
     if enforcer_id not in world.enforcers:
         raise LookupError(f"the world has no Enforcer {enforcer_id!r}")
     draft = _Draft(world)
-    for unit in sorted(world.units.values(), key=lambda unit: unit.id):
+    for unit in world.units.values():
         if unit.enforcer == enforcer_id:
             draft.add_unit(unit)
     return draft.document(enforcer_id, asked)
@@ -71,12 +72,12 @@ class _Draft:
         """Take in a local unit with its rules."""
         rulesets = selection.about(unit, self.world.rulesets.values())
         keys: dict[Direction, tuple[str, ...]] = {}
+        defaults: dict[Direction, Action] = {}
         for direction in _DIRECTIONS:
             added = [self._add_rule(placed) for placed in selection.rules_of(rulesets, direction)]
             keys[direction] = tuple(sorted(added + self._identity_rules(unit, direction)))
-        incoming, _ = default_action(self.world.namespaces, unit.namespace, "in")
-        outgoing, _ = default_action(self.world.namespaces, unit.namespace, "out")
-        self.everybody = self.everybody or "Allow" in (incoming, outgoing)
+            defaults[direction], _ = default_action(self.world.namespaces, unit.namespace, direction)
+        self.everybody = self.everybody or "Allow" in defaults.values()
         self.units[unit.id] = UnitEntry(
             native_id=unit.native_id,
             badge=unit.badge,
@@ -85,8 +86,8 @@ class _Draft:
             tags=tuple(sorted(unit.tags)),
             incoming=keys["in"],
             outgoing=keys["out"],
-            default_incoming=incoming,
-            default_outgoing=outgoing,
+            default_incoming=defaults["in"],
+            default_outgoing=defaults["out"],
         )
 
     def _add_rule(self, placed: PlacedRule) -> str:
@@ -115,7 +116,7 @@ class _Draft:
         met = tuple(sorted({badge for badge in asked if badge in identities}))
         kept = {unit.badge for unit in self.units.values()} | set(met)
         peers = {}
-        for badge, unit in sorted(identities.items()):
+        for badge, unit in identities.items():
             selectors = [key for key, placed in self.placed.items() if matches(placed.rule.object, unit.tags)]
             if selectors or badge in kept or self.everybody:
                 ordered = tuple(sorted(selectors))
@@ -124,10 +125,10 @@ class _Draft:
         return PolicyDocument(
             revision=world.revision,
             units=self.units,
-            rules=dict(sorted(self.rules.items())),
+            rules=self.rules,
             selectors=self._selectors(),
             peers=peers,
-            enforcers={enforcer: world.enforcers[enforcer] for enforcer in sorted(enforcers)},
+            enforcers={enforcer: world.enforcers[enforcer] for enforcer in enforcers},
             networks=self._networks(),
             enforcer=enforcer_id,
             everybody=self.everybody,
@@ -138,11 +139,11 @@ class _Draft:
         selectors = {selector: normalised(placed.rule.object) for selector, placed in self.placed.items()}
         for network_id, selector in self.demanding.items():
             selectors[selector] = ((f"$id={network_id}",),)
-        return dict(sorted(selectors.items()))
+        return selectors
 
     def _networks(self) -> dict[str, NetworkEntry]:
         networks = {}
-        for network in sorted(self.world.networks.values(), key=lambda network: network.id):
+        for network in self.world.networks.values():
             selectors = [
                 selector for selector, placed in self.placed.items() if selection.object_matches(placed, network)
             ]

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pyroaring import BitMap, FrozenBitMap
+from pyroaring import FrozenBitMap
 
 from watchword.policy import portsets
 from watchword.policy.landscape import End, Reach
@@ -75,23 +75,3 @@ def divided(end: End, parties: FrozenBitMap, ports: PortSet) -> list[Share]:
 def concerned(reaches: Iterable[Reach], parties: FrozenBitMap, ports: PortSet) -> list[Reach]:
     """The rules that take something of ``parties`` and ``ports``, in their order."""
     return [each for each in reaches if each.parties.intersect(parties) and portsets.common(each.ports, ports)]
-
-
-def allowed(end: End, parties: FrozenBitMap, ports: PortSet) -> list[tuple[FrozenBitMap, PortSet]]:
-    """What of ``parties`` and ``ports`` an end allows, whichever rule does."""
-    reaches = concerned(end.reaches, parties, ports)
-    found: defaultdict[FrozenBitMap, list[PortSet]] = defaultdict(list)
-    for indexes, pieces in segments(ports, reaches).items():
-        taken = [reaches[index] for index in indexes]
-        refused = _union(each.parties for each in taken if each.action == "Reject")
-        if end.default == "Allow":
-            passing = parties - refused
-        else:
-            passing = (parties & _union(each.parties for each in taken if each.action == "Allow")) - refused
-        if passing:
-            found[passing].append(pieces)
-    return [(passing, portsets.union(*pieces)) for passing, pieces in found.items()]
-
-
-def _union(sets: Iterable[FrozenBitMap]) -> FrozenBitMap:
-    return FrozenBitMap(BitMap.union(BitMap(), *sets))

@@ -6,6 +6,7 @@ same networks, so policy cannot tell them apart, and one of them stands for all.
 
 from __future__ import annotations
 
+import heapq
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,6 +16,9 @@ from watchword.policy.decide import Stranger
 from watchword.policy.regions import regions
 from watchword.policy.world import Network
 from watchword.wire.policy import NetworkEntry
+
+#: IPv4 addresses in IPv6's clothes: none of them exists as itself.
+_DISGUISED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 _BLOCK = "/"  # begins no ID, so that a block is never taken for a network
 
@@ -26,7 +30,7 @@ def strangers(networks: Iterable[Network], wanted: frozenset[str], blocks: Seque
     :class:`watchword.model.problems.Invalid` for an entry that is no prefix.
     """
     known = {network.id: network for network in networks}
-    entries = {key: _entry(network.entries) for key, network in known.items() if network.entries}
+    entries = {key: _entry(network.entries) for key, network in known.items()}
     entries |= {f"{_BLOCK}{index}": _entry((block,)) for index, block in enumerate(blocks)}
     cut = [(prefixes.parse_prefix(region.prefix), region.networks) for region in regions(entries)]
     found = []
@@ -34,7 +38,7 @@ def strangers(networks: Iterable[Network], wanted: frozenset[str], blocks: Seque
         if any(member in wanted or member.startswith(_BLOCK) for member in members):
             address = _outside(prefix, _inside(cut, index))
             if address is not None:
-                belongs = tuple(known[member] for member in sorted(members) if member in known)
+                belongs = tuple(known[member] for member in members if member in known)
                 found.append(Stranger(address, belongs))
     return found
 
@@ -47,7 +51,7 @@ def _inside(cut: Sequence[tuple[Prefix, tuple[str, ...]]], index: int) -> Iterat
     """The regions inside one: they follow it, in order of address."""
     outer = cut[index][0]
     for prefix, _ in cut[index + 1 :]:
-        if prefix.version != outer.version or prefix.network_address not in outer:
+        if prefix.network_address not in outer:
             return
         yield prefix
 
@@ -55,7 +59,8 @@ def _inside(cut: Sequence[tuple[Prefix, tuple[str, ...]]], index: int) -> Iterat
 def _outside(prefix: Prefix, inner: Iterator[Prefix]) -> str | None:
     """The first address of ``prefix`` in none of ``inner``; ``None`` when they cover it all."""
     candidate = int(prefix.network_address)
-    for taken in inner:
+    disguised = [_DISGUISED] if prefixes.within(_DISGUISED, prefix) else []
+    for taken in heapq.merge(inner, disguised, key=lambda each: int(each.network_address)):
         if int(taken.network_address) > candidate:
             break
         candidate = max(candidate, int(taken.broadcast_address) + 1)

@@ -20,6 +20,10 @@ def members(*networks: Network) -> dict[frozenset[str], str]:
     return {block.networks[0]: block.example for block in found}
 
 
+def test_numbers_of_blocks_leave_room_for_kinds_and_stay_within_32_bits() -> None:
+    assert 10**9 < FIRST_BLOCK < (1 << 32) - 10**9
+
+
 def test_without_networks_there_is_somewhere_alone() -> None:
     assert list(members()) == [frozenset()]
 

@@ -13,7 +13,7 @@ from watchword.model.problems import Invalid
 from watchword.policy.compile import Compiler, compile
 from watchword.policy.lookup import lookup, prefix_of, reachable, segment_of, verdict
 from watchword.policy.render import render
-from watchword.policy.tables import SOMEWHERE, Tables
+from watchword.policy.tables import FIRST_CLASS, SOMEWHERE, Tables
 from watchword.policy.world import Namespace, World
 
 
@@ -196,6 +196,19 @@ def test_numbers_stay_while_others_come_and_go() -> None:
     assert segment_of(second, 6, 5432) == segment_of(first, 6, 5432)
     used = {first.peers[21].peer_class, first.peers[11].peer_class}
     assert second.peers[31].peer_class not in used
+
+
+def test_numbers_begin_with_the_first_and_none_is_given_to_what_no_rule_matches() -> None:
+    compiler = Compiler()
+    networks = keyed(network("n", "/shop", "10.0.0.0/8", "!10.1.0.0/16", tags=("app=db",)))
+    first = compiler.compile(render(world(networks=networks), "e1"))
+    assert [segment.number for segment in first.segments] == [1]
+    assert first.prefixes["10.1.0.0/16"] == SOMEWHERE
+    taken = {*first.prefixes.values(), *(peer.peer_class for peer in first.peers.values())} - {SOMEWHERE}
+    assert taken == set(range(FIRST_CLASS, FIRST_CLASS + 3))
+    job = ruleset("job", "/shop", [["app=api"]], out=[rule("Allow", [["app=job"]], "any")])
+    second = compiler.compile(render(world(networks=networks, rulesets={**world().rulesets, "job": job}), "e1"))
+    assert second.peers[31].peer_class == FIRST_CLASS + 3
 
 
 def test_segments_stay_within_sixteen_bits_over_any_number_of_changes() -> None:

@@ -8,7 +8,7 @@ import pickle
 import weakref
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.policy.ledger import Keys, Ledger, Snapshot, differing, differing_members
@@ -16,6 +16,7 @@ from watchword.policy.ledger import Keys, Ledger, Snapshot, differing, differing
 _steps = st.lists(st.dictionaries(st.integers(0, 5), st.none() | st.integers(0, 2)), max_size=8)
 
 
+@settings(deadline=None)
 @given(_steps, st.sets(st.integers(0, 7)))
 def test_every_snapshot_stays_what_it_was(steps: list[dict[int, int | None]], dropped: set[int]) -> None:
     ledger: Ledger[int, int] = Ledger()

@@ -67,6 +67,11 @@ def test_the_most_specific_is_in_force() -> None:
     assert name_of(deeper, profiles) == ("b", 1)
     more_tags = [mapped("x", ANY, "a"), mapped("y", [["env=prod", "rack=7"], ["rack=9"]], "b")]
     assert name_of(more_tags, profiles) == ("b", 1)
+    longest_that_matches = [
+        mapped("y", [["env=prod"], ["env=prod", "rack=7"], ["env=prod", "rack=7", "x=1"]], "b"),
+        mapped("x", [["env=prod"], ["rack=7"]], "a"),
+    ]
+    assert name_of(longest_that_matches, profiles) == ("b", 1)
     depth_before_tags = [mapped("x", [["env=prod", "rack=7"]], "a"), mapped("y", ANY, "b", "/acme")]
     assert name_of(depth_before_tags, profiles) == ("b", 1)
     by_name = [mapped("y", ANY, "a"), mapped("x", ANY, "b")]
@@ -92,7 +97,14 @@ def test_the_same_profile_twice_is_no_conflict() -> None:
 
 
 def test_others_say_why() -> None:
-    result = assignment(
-        TAGS, "/acme", [mapped("x", ANY, "a"), mapped("y", ANY, "b", "/acme")], [profile("a"), profile("b")]
-    )
-    assert result.others == ("/ a (p-a) by / x: the mapping in force is in a deeper namespace",)
+    best = mapped("x", [["env=prod", "rack=7"]], "a", "/acme")
+    others = [
+        (mapped("y", ANY, "b", "/acme/prod", fallback=True), "/acme/prod y: the mapping is a fallback"),
+        (mapped("y", [["env=prod", "rack=7"]], "b"), "/ y: the mapping in force is in a deeper namespace"),
+        (mapped("a", ANY, "b", "/acme"), "/acme a: the mapping in force names more tags"),
+        (mapped("y", [["rack=7", "env=prod"]], "b", "/acme"), "/acme y: the one in force comes first by name"),
+    ]
+    for other, why in others:
+        result = assignment(TAGS, "/acme/prod", [other, best], [profile("a"), profile("b")])
+        assert result.profile is not None
+        assert (result.profile.name, result.others) == ("a", (f"/ b (p-b) by {why}",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchword.model import ports
@@ -21,6 +21,7 @@ def members(numbers: set[int]) -> PortSet:
 small = st.frozensets(st.integers(0, 20)).map(set)
 
 
+@settings(deadline=None)
 @given(small, small)
 def test_algebra(one: set[int], other: set[int]) -> None:
     a, b = members(one), members(other)
@@ -46,6 +47,7 @@ def test_edges() -> None:
     assert portsets.ranges(((6 << 16, (8 << 16) + 9),)) == (
         PortRange(6, 0, 65535), PortRange(7, 0, 65535), PortRange(8, 0, 9),
     )  # fmt: skip
+    assert portsets.ranges((((6 << 16) + 5, (7 << 16) + 9),)) == (PortRange(6, 5, 65535), PortRange(7, 0, 9))
     assert portsets.covers(EVERYTHING, 254, 65535)
     assert not portsets.covers(((5, 6), (9, 9)), 0, 7)
 
@@ -70,7 +72,16 @@ def test_what_is_almost_everything_is_told_by_what_is_missing() -> None:
     assert portsets.words(((200 << 16, (200 << 16) + 65535),)) == ("protocol 200",)
 
 
+def test_as_many_protocols_as_can_be_listed_are_and_one_more_is_told_by_the_others() -> None:
+    assert len(portsets.words(((0, (128 << 16) - 1),))) == 128
+    (words,) = portsets.words(((0, (129 << 16) - 1),))
+    assert words.startswith("any but iplt, ")
+    assert words.endswith(", protocol 254")
+
+
 def test_examples_are_of_tcp_where_there_is_one() -> None:
     assert portsets.example(EVERYTHING) == (6, 1)
     assert portsets.example(portsets.of(ports.parse(["udp/53", "icmp/8"]))) == (1, 8 << 8)
     assert portsets.example(portsets.of(ports.parse(["udp/53", "tcp/5432"]))) == (6, 5432)
+    assert portsets.example(portsets.of(ports.parse(["icmp/8", "tcp/65535"]))) == (6, 65535)
+    assert portsets.example(portsets.of((PortRange(1, 8 << 8, 8 << 8), PortRange(7, 0, 65535)))) == (1, 8 << 8)

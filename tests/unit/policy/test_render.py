@@ -59,7 +59,7 @@ def test_an_evicted_enforcer_leaves_every_document_at_once() -> None:
     after = render(dataclasses.replace(before, enforcers=kept), "e1")
     assert 21 not in after.peers
     assert "e2" not in after.enforcers
-    with pytest.raises(LookupError):
+    with pytest.raises(LookupError, match="the world has no Enforcer 'e2'"):
         render(dataclasses.replace(before, enforcers=kept), "e2")
 
 
@@ -130,3 +130,44 @@ def test_one_expression_in_two_namespaces_sees_two_sets_of_networks() -> None:
     allow, reject = document.rules["s/out/0"].selector, document.rules["r/out/0"].selector
     assert document.networks["shops"].selectors == (allow,)
     assert document.networks["roots"].selectors == (reject,)
+
+
+def test_a_network_that_requires_identity_rejects_by_a_rule_of_its_own_where_it_is_seen() -> None:
+    networks = keyed(
+        network("inside", "/", "10.0.0.0/8", tags=("net=in",), propagate=True, identity_required=True),
+        network("beside", "/other", "10.0.0.0/8", tags=("net=in",), propagate=True, identity_required=True),
+    )
+    document = render(world(networks=networks), "e1")
+    assert set(document.rules) == {"web-out/out/0", "inside/in/0", "inside/out/0"}
+    assert document.units["api"].incoming == ("inside/in/0",)
+    assert document.units["web"].outgoing == ("inside/out/0", "web-out/out/0")
+    demand = document.rules["inside/in/0"]
+    assert demand.action == "Reject"
+    assert document.selectors[demand.selector] == (("$id=inside",),)
+    assert set(document.networks) == {"inside"}
+    assert document.networks["inside"].selectors == (demand.selector,)
+    assert all(demand.selector not in peer.selectors for peer in document.peers.values())
+
+
+def test_every_list_is_in_a_fixed_order_whatever_the_order_of_the_world() -> None:
+    tags = tuple(f"t{number}=1" for number in range(9))
+    objects = [[["app=db"]], [["app=*"]], [["!x=1", "app=db"]], [["app=d*"]]]
+    rulesets = [
+        ruleset(key, "/shop", [["app=web"]], out=[rule("Allow", selected, "any") for selected in objects])
+        for key in ("b", "a", "c")
+    ]
+    networks = keyed(network("n", "/shop", "10.0.0.0/8", tags=("app=db",)))
+    units = {**world().units, "web": unit("web", 11, "e1", "app=web", *tags), "job": unit("job", 64, "e3", "app=job")}
+    asked = (64, 21, 12, 11, 99, 64)
+    documents = [
+        render(world(units=dict(ordered), networks=networks, rulesets=keyed(*each)), "e1", asked)
+        for ordered, each in ((units.items(), rulesets), (reversed(units.items()), rulesets[::-1]))
+    ]
+    assert documents[0] == documents[1]
+    document = documents[0]
+    assert document.asked == (11, 12, 21, 64)
+    assert document.units["web"].tags == ("app=web", *tags)
+    assert document.units["web"].outgoing == tuple(f"{key}/out/{number}" for key in "abc" for number in range(4))
+    selectors = document.peers[21].selectors
+    assert selectors == tuple(sorted(selectors)) == document.networks["n"].selectors
+    assert len(selectors) == 4
