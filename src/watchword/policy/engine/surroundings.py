@@ -73,8 +73,10 @@ class Surroundings:
             del selector.networks[network.id]
         for selector in now.keys() - then.keys():
             selector.networks[network.id] = None
-        same = before is not None and _shown(before) == _shown(network)
-        for selector in then.keys() ^ now.keys() if same else then.keys() | now.keys():
+        changed = then.keys() ^ now.keys()
+        if before is None or _shown(before) != _shown(network):
+            changed = then.keys() | now.keys() | (demand.selectors.keys() if demand is not None else set())
+        for selector in changed:
             self._subscriptions.spoil(network.id, selector.audience)
         if network.identity_required:
             self._demand(before, network, demand)
@@ -124,7 +126,6 @@ class Surroundings:
         demand.fill(rules, {placed.key: selector for each in rules.values() for placed in each})
         if known != demand.entries:
             state.tell(demand.hosts, Amendment(rules=demand.entries))
-        self._subscriptions.spoil(network.id, selector.audience)
         if before is not None and before.namespace != network.namespace:
             self._settle(before.namespace)
         self._settle(network.namespace)
@@ -133,11 +134,9 @@ class Surroundings:
         state = self._state
         namespace = state.networks.thing(state.networks.number(identifier)).namespace
         (selector,) = demand.selectors
-        audience = list(selector.audience)
         del state.demands[identifier]
         self._settle(namespace)
         self._subscriptions.release([selector])
-        self._subscriptions.spoil(identifier, audience)
 
     # --- Enforcers -----------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from watchword.policy.world import Alteration, Namespace, World
 def followed(before: World, *alterations: Alteration) -> tuple[Engine, World]:
     """An engine after these changes, one revision each, and the world then."""
     engine, parts = Engine.of(before), {part: dict(getattr(before, part)) for part in ("rulesets", "enforcers")}
+    for enforcer in before.enforcers:
+        engine.document(enforcer)
     for revision, (part, key, entry) in enumerate(alterations, before.revision + 1):
         engine.apply(revision, [Alteration(part, key, entry)])
         parts[part] = {name: known for name, known in parts[part].items() if name != key}
