@@ -21,6 +21,7 @@ from typing import Generic, Protocol, TypeVar
 from pyroaring import AbstractBitMap, BitMap
 
 from watchword.model.expressions import Expression, clause
+from watchword.policy.anchors import key_of, terms
 
 
 class Tagged(Protocol):
@@ -59,11 +60,11 @@ class Membership:
 
     __slots__ = ("alternatives", "anchors", "expression", "numbers", "watchers")
 
-    def __init__(self, expression: Expression) -> None:
+    def __init__(self, expression: Expression, anchors: frozenset[str], numbers: BitMap) -> None:
         self.expression = expression
         self.alternatives = tuple(Alternative(texts) for texts in expression)
-        self.anchors: frozenset[str] = frozenset()  # terms under which the index finds it
-        self.numbers = BitMap()
+        self.anchors = anchors  # terms under which the index finds it
+        self.numbers = numbers
         self.watchers = 0
 
     def holds(self, tags: frozenset[str]) -> bool:
@@ -152,18 +153,6 @@ class Postings:
 _NOTHING: AbstractBitMap = BitMap()
 
 
-def key_of(text: str) -> str:
-    """The key of a tag or of a clause without its sign, with the equals sign."""
-    return text[: text.index("=") + 1]
-
-
-def terms(tags: Iterable[str]) -> set[str]:
-    """What something is filed under: each tag, and each key with its equals sign."""
-    found = set(tags)
-    found.update([key_of(tag) for tag in found])
-    return found
-
-
 class TaggedIndex(Generic[Thing]):
     """See the module's text."""
 
@@ -212,11 +201,11 @@ class TaggedIndex(Generic[Thing]):
         """Keep the expression's bitmap from now on, until :meth:`unwatch` was called as often."""
         membership = self._watched.get(expression)
         if membership is None:
-            membership = self._watched[expression] = Membership(expression)
             found = (self.postings.anchor(texts) for texts in expression)
-            membership.anchors = frozenset(term for term in found if term is not None)
-            membership.numbers = self.postings.evaluate(expression)
-            for term in membership.anchors:
+            anchors = frozenset(term for term in found if term is not None)
+            membership = Membership(expression, anchors, self.postings.evaluate(expression))
+            self._watched[expression] = membership
+            for term in anchors:
                 self._anchored[term][membership] = None
         membership.watchers += 1
         return membership
@@ -247,13 +236,13 @@ class TaggedIndex(Generic[Thing]):
 
     def put(self, thing: Thing) -> Shift:
         """Take in a thing, in place of the one of the same ID if there is one."""
-        number = self._numbers.get(thing.id)
-        before = self._things[number] if number is not None else None
-        if number is None or before is None:
+        before = self.get(thing.id)
+        if before is None:
             number = self._take(thing)
             self.postings.add(number, terms(thing.tags))
             shift = Shift(number, joined=self.memberships(thing.tags))
         else:
+            number = self._numbers[thing.id]
             self._things[number] = thing
             shift = self._change(number, before.tags, thing.tags)
         for membership in shift.joined:

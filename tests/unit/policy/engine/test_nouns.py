@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from pyroaring import BitMap
 
 from tests.unit.policy.shop import network, rule, ruleset
 from watchword.policy import selection
@@ -29,7 +30,8 @@ EXPRESSION = (("app=db",),)
 
 
 def selector(key: str = "key") -> tuple[Selector, Crowd]:
-    crowd = Crowd(Membership(EXPRESSION), Membership(EXPRESSION), 0)
+    membership = Membership(EXPRESSION, frozenset(), BitMap())
+    crowd = Crowd(membership, membership, 0)
     return Selector(key, "/a", EXPRESSION, crowd), crowd
 
 
