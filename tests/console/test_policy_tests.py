@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.console.rig import Peer, Running, enrol, ruleset, unit
 from tests.console.test_drafts import add, imports
 from tests.console.test_histories import NETWORK, administrator, made
+from watchword.policy import assertions
 
 WEB_TO_DB = {"name": "web reaches db", "from": [["app=web"]], "to": [["app=db"]], "protocolPorts": ["tcp/5432"]}
 RULES = [ruleset("web", "app=web", outgoing=["app=db"]), ruleset("db", "app=db", incoming=["app=web"])]
@@ -32,6 +34,16 @@ async def status(client: httpx2.AsyncClient, wanted: str, name: str = "t") -> di
         while True:
             found: dict[str, Any] = (await client.get(f"/v1/policytests/{name}")).json()
             if found["status"] == wanted:
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def stale(client: httpx2.AsyncClient) -> dict[str, Any]:
+    """The test t once its result is stale."""
+    async with asyncio.timeout(15):
+        while True:
+            found: dict[str, Any] = (await client.get("/v1/policytests/t")).json()
+            if found["stale"]:
                 return found
             await asyncio.sleep(0.1)
 
@@ -194,6 +206,39 @@ async def test_a_test_tells_nobody_of_other_namespaces(console: Running, client:
             ).status_code == 403
         refused = await client.delete(f"/v1/networkrulesetpolicies/{mine['ID']}")
         assert "/other/secret-unit" in refused.text  # to those who may read it, it is said
+
+
+async def test_a_result_that_could_not_be_found_anew_is_marked_until_it_is(
+    console: Running, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await enforce(client)
+    peer = await two_units(console)
+    rules = [await made(client, "networkrulesetpolicies", each) for each in RULES]
+    await made(client, "policytests", policy_test(WEB_TO_DB, mode="warn"))
+    before = await status(client, "Passed")
+    assert before["stale"] == ""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("web-1 is nobody's business")
+
+    run = assertions.run
+    monkeypatch.setattr(assertions, "run", broken)
+    path = f"/v1/networkrulesetpolicies/{rules[1]['ID']}"
+    assert (await client.patch(path, json={"disabled": True})).status_code == 200
+    revision = (await client.get("/v1/health")).json()["revision"]
+    found = await stale(client)
+    reason = f"could not be found anew at revision {revision} (RuntimeError); the Console's log says why"
+    assert found["stale"] == reason
+    assert {**found, "stale": ""} == before, "the last result is still shown, and so is what it is about"
+    monkeypatch.setattr(assertions, "run", run)
+    runs = (await client.get("/v1/policytestruns")).json()
+    assert [(each["passed"], each["stale"]) for each in runs["tests"]] == [(False, reason)]
+    listed = (await client.get("/v1/policytests?filter=stale != ''")).json()
+    assert [each["name"] for each in listed] == ["t"]
+    await made(client, "networkrulesetpolicies", ruleset("other", "app=other"))
+    found = await status(client, "Failed")
+    assert (found["stale"], found["status"]) == ("", "Failed")
+    await peer.socket.close()
 
 
 async def test_wrong_tests_are_refused_field_by_field(client: httpx2.AsyncClient) -> None:

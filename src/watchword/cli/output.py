@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 #: How a verdict looks.
-STYLES = {"Allow": "green", "Reject": "bold red", "pass": "green", "FAIL": "bold red", "skip": "dim"}
+STYLES = {"Allow": "green", "Reject": "bold red", "pass": "green", "FAIL": "bold red", "skip": "dim", "stale": "yellow"}
 
 
 def printable(value: object) -> str:

@@ -103,11 +103,15 @@ def _show(tests: list[dict[str, Any]]) -> None:
 
     failed = 0
     for test_ in tests:
+        where = f"{test_['namespace'].rstrip('/')}/{test_['name']}"
+        if test_.get("stale"):
+            output.say(
+                f"stale {where}: the result that the Console keeps {test_['stale']}", style=output.STYLES["stale"]
+            )
         for result in test_["results"]:
             failed += not result["passed"]
             label = result["name"] or f"assertion {result['index'] + 1}"
             status = "pass" if result["passed"] else "FAIL"
-            where = f"{test_['namespace'].rstrip('/')}/{test_['name']}"
             output.say(f"{status}  {where}: {label}: {result['message']}", style=output.STYLES[status])
             if result["decidedBy"] and not result["passed"]:
                 output.say(f"      {result['decidedBy']}")

@@ -8,6 +8,7 @@
    is cut off in an emergency. What they break is reported: in the test's result, an activity, and the log.
 3. Only tests are run that a change can concern. Evaluation is exact (:mod:`watchword.policy.assertions`).
 4. Whoever is refused by a test that they may not read is told so, and nothing of what it is about.
+5. A result that could not be found anew is marked as stale, with since when, until the test has been run again.
 """
 
 from __future__ import annotations
@@ -156,7 +157,24 @@ class PolicyTests:
             except Exception as error:  # the next change tries again; policy goes on without
                 log.error("policy tests could not be run", exception=plain(error))
                 self._waiting |= wanted
+                await self._mark_stale(wanted, error)
             await asyncio.sleep((asyncio.get_running_loop().time() - began) * REST)
+
+    async def _mark_stale(self, tests: set[str], error: Exception) -> None:
+        """Say of the results that were to be found anew that they may not hold any more, and since when.
+
+        Not why: what went wrong may speak of things that a test's readers may not read. The log has it.
+        """
+        revision = self._roster.world.revision
+        reason = f"could not be found anew at revision {revision} ({type(error).__name__}); the Console's log says why"
+        try:
+            async with self._database.writing() as connection:
+                for identifier in sorted(tests):
+                    record = await records.by_id(connection, TEST, identifier)
+                    if record is not None and not record.resource.stale:
+                        await records.set_fields(connection, TEST, identifier, stale=reason)
+        except Exception as again:  # whoever reads the log knows of both
+            log.error("results of policy tests could not be marked as stale", exception=plain(again))
 
     async def _run_and_keep(self, wanted: set[str]) -> None:
         tests = [self._tests[each] for each in wanted if each in self._tests]
@@ -176,7 +194,7 @@ class PolicyTests:
     ) -> None:
         status = "Passed" if all(result.passed for result in results) else "Failed"
         before = record.resource.status
-        values: dict[str, Any] = {"results": msgspec.to_builtins(results), "status_revision": revision}
+        values: dict[str, Any] = {"results": msgspec.to_builtins(results), "status_revision": revision, "stale": ""}
         if status != before:
             values |= {"status": status, "status_time": self._clock()}
         await records.set_fields(connection, TEST, record.id, **values)

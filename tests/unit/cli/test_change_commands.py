@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import pytest
 from tests.console.rig import Peer, Running, enrol, unit
 from tests.unit.cli.command_line import CommandLine
 from watchword.cli.failure import ExitCode
+from watchword.policy import assertions
 
 SHOP = """
 label: shop
@@ -195,3 +197,21 @@ async def test_the_consoles_tests_refuse_and_are_shown(cli: CommandLine, console
         drafted = await cli("test", "--draft", "d")
         assert drafted.code == ExitCode.FAILED
         assert "FAIL  /t: query" in drafted.out
+
+
+async def test_a_result_that_may_not_hold_any_more_is_shown_as_such(
+    cli: CommandLine, console: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no")
+
+    (tmp_path / "tests.yaml").write_text(TESTS.replace("namespace: /shop", "namespace: /").replace("enforce", "warn"))
+    with monkeypatch.context() as patched:
+        patched.setattr(assertions, "run", broken)
+        assert (await cli("apply", "-f", "tests.yaml")).code == ExitCode.OK
+        async with asyncio.timeout(15):
+            while "could not be found anew" not in (listed := await cli("api", "list", "policytests")).out:
+                assert listed.code == ExitCode.OK, listed.err
+    shown = await cli("test")
+    assert "stale /shop: the result that the Console keeps could not be found anew at revision" in shown.out
+    assert "(RuntimeError); the Console's log says why" in " ".join(shown.out.split())

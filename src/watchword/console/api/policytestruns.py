@@ -26,6 +26,8 @@ class TestRun(Part, frozen=True, kw_only=True):
     namespace: str
     mode: str
     passed: bool
+    #: Why the Console's last own result may not hold any more; empty while it does. This run is newer.
+    stale: str
     results: list[AssertionResult]
 
 
@@ -49,14 +51,15 @@ async def endpoint(request: Request) -> Response:
         scope = records.in_namespace(TABLES[TEST.singular], asked.namespace, recursive=True)
         found = await records.find(connection, TEST, scope)
     tests = [parsed(record.resource) for record in found if not record.resource.disabled]
-    modes = {record.id: record.resource.mode for record in found}
+    kept = {record.id: record.resource for record in found}
     runs = [
         TestRun(
             id=test.id,
             name=test.name,
             namespace=test.namespace,
-            mode=modes[test.id],
+            mode=kept[test.id].mode,
             passed=all(outcome.passed for outcome in outcomes),
+            stale=kept[test.id].stale,
             results=assertions.results(test, outcomes),
         )
         for test, outcomes in await asked.console.policy_tests.evaluate(world, tests)

@@ -75,4 +75,8 @@ class PolicyTest(Named, frozen=True, kw_only=True):
     status: Annotated[TestStatus, trait("Last result.", read_only=True, indexed=True)] = "Unknown"
     status_revision: Annotated[int, trait("Revision that result is about.", read_only=True)] = 0
     status_time: Annotated[datetime.datetime | None, trait("When it became that (UTC).", read_only=True)] = None
+    stale: Annotated[
+        str,
+        trait("Why the last result may not hold any more; empty while it does.", read_only=True, indexed=True),
+    ] = ""
     results: Annotated[list[AssertionResult], trait("Last result of each assertion.", read_only=True)] = []
