@@ -107,14 +107,14 @@ class Rulebook:
                 del self._prefixes[place]
 
 
-def _starts(network: Network) -> list[tuple[tuple[int, int], int, bool]]:
+def _starts(network: Network) -> set[tuple[tuple[int, int], int, bool]]:
     """For each distinct entry its version and length, the bits of that length, and whether it carves out."""
-    found = set()
+    found: set[tuple[tuple[int, int], int, bool]] = set()
     for text in network.entries:
         prefix, carved = prefixes.parse_entry(text)
         bits = int(prefix.network_address) >> (prefix.max_prefixlen - prefix.prefixlen)
         found.add(((prefix.version, prefix.prefixlen), bits, carved))
-    return sorted(found)
+    return found
 
 
 def _follow(

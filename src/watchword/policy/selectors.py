@@ -24,7 +24,7 @@ def selector_key(namespace: str, expression: Expression) -> str:
     one key.
     """
     text = json.dumps([namespace, normalised(expression)], separators=(",", ":"))
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).decode().rstrip("=")
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).decode()[:22]
 
 
 class SelectorIndex(TaggedIndex[Unit]):

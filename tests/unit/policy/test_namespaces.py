@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from watchword.model.problems import Invalid
+from watchword.model.resources.namespaces import PATH_LIMIT
 from watchword.policy.namespaces import default_action, reaches, tag_prefixes, upwards, whole_path
 from watchword.policy.world import Namespace
 
@@ -38,6 +39,8 @@ def test_what_is_in_force_below(origin: str, path: str, own: bool, propagated: b
     [
         ("prod", "/", "/prod"),
         ("prod", "/acme", "/acme/prod"),
+        ("prod", "/acme~", "/acme~/prod"),
+        ("prod", "/acme/", "/acme/prod"),
         ("/acme/prod", "/acme", "/acme/prod"),
         ("/acme/prod", "/", "/acme/prod"),
         ("/acme", "/", "/acme"),
@@ -62,6 +65,14 @@ def test_names_that_are_refused(name: str, where: str, what: str) -> None:
     with pytest.raises(Invalid, match=what) as problem:
         whole_path(name, where)
     assert problem.value.path == "name"
+
+
+def test_paths_have_a_limit() -> None:
+    """Of the whole path, not of what is added to it."""
+    name = "n" * (PATH_LIMIT - len("/acme/"))
+    assert whole_path(name, "/acme") == f"/acme/{name}"
+    with pytest.raises(Invalid, match=f"path of {PATH_LIMIT + 1} characters"):
+        whole_path(name + "n", "/acme")
 
 
 def test_the_nearest_default_decides() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -122,3 +123,24 @@ def test_keys_depend_on_meaning_and_namespace_not_on_spelling() -> None:
 
 def test_keys_do_not_change_from_version_to_version() -> None:
     assert selector_key("/shop", (("app=db",),)) == "o645laGw2MX7PmCTsYyI1g"
+
+
+def test_units_are_found_by_namespace_subtree_and_enforcer_while_they_are_there() -> None:
+    index = SelectorIndex.of(
+        [unit("u", 1, "e", namespace="/s"), unit("v", 2, "f", namespace="/s/t"), unit("w", 3, "e", namespace="/st")]
+    )
+
+    def named(numbers: Iterable[int]) -> set[str]:
+        return {each.id for each in index.things(numbers)}
+
+    assert [named(index.namespace(path)) for path in PATHS] == [set(), {"u"}, {"v"}, {"w"}]
+    assert [named(index.subtree(path)) for path in PATHS] == [{"u", "v", "w"}, {"u", "v"}, {"v"}, {"w"}]
+    assert [named(index.reach("/s", propagate)) for propagate in (False, True)] == [{"u"}, {"u", "v"}]
+    assert {key: named(numbers) for key, numbers in index.enforcers.items()} == {"e": {"u", "w"}, "f": {"v"}}
+    index.put(unit("v", 2, "e", namespace="/st"))
+    assert [named(index.subtree(path)) for path in PATHS] == [{"u", "v", "w"}, {"u"}, set(), {"v", "w"}]
+    assert [named(index.enforcer(key)) for key in "efg"] == [{"u", "v", "w"}, set(), set()]
+    assert set(index.enforcers) == {"e"}
+    for key in "uvw":
+        index.drop(key)
+    assert (index._namespaces, index._subtrees, index._enforcers) == ({}, {}, {})

@@ -54,7 +54,6 @@ class Rulebook:
             self._stand(placement, members, self._members(placement))
 
     def _watch(self, placement: Placement, ruleset: Ruleset) -> None:
-        placement.ruleset = ruleset
         placement.subject = self._state.units.watch(normalised(ruleset.subject))
         self._state.subjects[placement.subject][placement] = None
 

@@ -52,7 +52,7 @@ class Surroundings:
                 if station is not None:
                     openings[station] = openings.get(station, 0) + after.open - before.open
                     changes.append((station, before.demands, after.demands))
-        self._populace.open({station: change for station, change in openings.items() if change})
+        self._populace.open(openings)
         self._populace.recount(changes)
         self._populace.tell_entries(self._populace.numbers(changed))
 
