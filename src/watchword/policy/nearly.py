@@ -26,7 +26,7 @@ class Missed(NamedTuple):
     placed: PlacedRule
     lack: Lack
     why: str
-    network: str = ""  # the ID of the network that is not visible
+    network: str  # the ID of the network that is not visible, "" where that is not the lack
 
 
 def missed(world: World, end: Decision, peer: Party, protocol: int, port: int) -> list[Missed]:

@@ -38,15 +38,16 @@ class Acceptance(NamedTuple):
     starts: list[int]
     accepting: list[FrozenBitMap]
 
-    def divided(self, peers: FrozenBitMap, ports: PortSet) -> tuple[FrozenBitMap, FrozenBitMap, int]:
-        """Of ``peers``: who refuses on some of ``ports``, who accepts on some, a port of the former (or -1)."""
-        refusing, accepting, shown = _NOBODY, _NOBODY, -1
+    def divided(self, peers: FrozenBitMap, ports: PortSet) -> tuple[FrozenBitMap, FrozenBitMap, int | None]:
+        """Of ``peers``: who refuses on some of ``ports``, who accepts on some, the first port of the former."""
+        refusing, accepting = _NOBODY, _NOBODY
+        shown: int | None = None
         for first, last in ports:
             place = bisect_right(self.starts, first) - 1
             while place < len(self.starts) and self.starts[place] <= last:
                 there = peers & self.accepting[place]
                 if len(there) < len(peers):
-                    if shown < 0:
+                    if shown is None:
                         shown = max(first, self.starts[place])
                     refusing = refusing | (peers - there)
                 if there:
@@ -174,12 +175,12 @@ def _add(
     refused = _NOBODY
     for peers, ports in boxes:
         refusing, accepting, shown = acceptance.divided(peers - alone if alone else peers, ports)
-        refused = refused | refusing if refused else refusing
+        refused = refused | refusing
         count.passing = count.passing or bool(accepting)
-        if refusing and count.shown is None:
+        if shown is not None and count.shown is None:
             point = ((shown, shown),)
             _, accepts, _ = acceptance.divided(refusing, point)
-            count.shown = witness(landscape, kind, min(refusing - accepts), point, direction)
+            count.shown = witness(landscape, kind, next(iter(refusing - accepts)), point, direction)
     if refused:
         count.refused += units * (landscape.count(refused) - (kind in refused))
 

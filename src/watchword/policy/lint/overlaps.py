@@ -46,7 +46,7 @@ def _clashes(piece: Piece, shared: FrozenBitMap) -> Iterator[tuple[Reach, Reach,
 
 def _apart(landscape: Landscape, allow: Reach, reject: Reach, block: int) -> Iterator[tuple[Network, Network]]:
     """Networks of a block of which the Allow names only the first and the Reject only the second."""
-    networks = [landscape.world.networks[key] for key in sorted(landscape.networks_of(block))]
+    networks = [landscape.world.networks[key] for key in landscape.networks_of(block)]
     for one, other in product(networks, networks):
         allowed = [selection.object_matches(allow.placed, network) for network in (one, other)]
         rejected = [selection.object_matches(reject.placed, network) for network in (one, other)]
@@ -76,5 +76,5 @@ def _finding(
         ),
         remedy=f"carve the one out of the other (!CIDR), such as {landscape.blocks[block].example}",
         others=(other.id, allow.key, reject.key),
-        witness=witness(landscape, min(each.members), block, piece.ports, each.direction),
+        witness=witness(landscape, next(iter(each.members)), block, piece.ports, each.direction),
     )

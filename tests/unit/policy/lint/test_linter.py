@@ -116,7 +116,7 @@ def test_rules_that_no_flow_meets_and_nothing_else_says_why() -> None:
     spare = ruleset("t", "/shop", [["app=web"]], out=[rule("Allow", [["app=db"]], "tcp/9")], fallback=True)
     empty = ruleset("u", "/shop", [["app=none"]], out=rules)
     off = ruleset("v", "/shop", [["app=web"]], out=rules[:1], disabled=True)
-    made = with_rulesets(owner, spare, empty, off, networks=keyed(unseen))
+    made = with_rulesets(off, empty, owner, spare, networks=keyed(unseen))
     assert keys(made, "unused-rule") == ["s/out/0", "s/out/2", "t/out/0"]
     first, _, last = told(made)["unused-rule"]
     assert first.text == "outgoing rule 0 of 'the s' in /shop does nothing: no flow meets it"
@@ -166,6 +166,8 @@ def test_only_what_is_in_the_namespace_asked_about_is_told() -> None:
     world_ = with_rulesets(*rulesets, units=units, networks=networks, namespaces=spaces)
     since = {each.id: NOW - datetime.timedelta(days=40) for each in rulesets}
     everything = findings(world_, changed=since, now=NOW)
+    severities = [each.severity for each in everything]
+    assert severities == sorted(severities, key=("error", "warning", "info").index)
     assert {each.namespace for each in everything} == set(places)
     assert len({each.code for each in everything}) == 9
     for place, inside in (("/shop", {"/shop", "/shop/a"}), ("/far", {"/far"}), ("/", set(places))):

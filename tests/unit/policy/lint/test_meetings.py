@@ -146,6 +146,14 @@ def test_a_rule_has_to_be_shadowed_at_every_end() -> None:
     assert keys(with_rulesets(dataclasses.replace(narrow, id="z"), wide, units=units), "shadowed-rule") == ["z/out/0"]
 
 
+def test_what_is_gone_shadows_nothing() -> None:
+    """The last rule is gone, as the second takes all it takes; so the second stays, and the first goes."""
+    units = UNITS | keyed(unit("job", 9, "e1", "app=job"))
+    out = [rule("Allow", [["app=job"]], "tcp/1")]
+    first, second, last = (ruleset(key, "/shop", of, out=out) for key, of in (("a", WEB), ("b", ALL), ("z", DB)))
+    assert keys(with_rulesets(first, second, last, units=units), "shadowed-rule") == ["a/out/0", "z/out/0"]
+
+
 def test_a_networks_own_rule_is_nobodys_to_remove() -> None:
     demanding: dict[str, Any] = {"tags": ("net=n",), "identity_required": True}
     networks = keyed(

@@ -38,6 +38,12 @@ def test_a_rule_that_the_other_end_does_not_meet() -> None:
         assert finding.witness == Witness("w1", "d1", "tcp/1")
 
 
+def test_a_rule_whose_other_end_is_about_others() -> None:
+    made = with_rulesets(out(rule("Allow", DB, "tcp/1")), inc(rule("Allow", [["n=1"]], "tcp/1")), units=UNITS)
+    (one,) = (each for each in told(made)["one-sided-rule"] if each.direction == "outgoing")
+    assert one.pairs == 4
+
+
 def test_a_rule_that_the_other_end_meets_for_some() -> None:
     """For two of four pairs of units, or on one of two ports."""
     some = with_rulesets(
@@ -62,6 +68,8 @@ def test_pairs_are_counted_once_whatever_the_ports() -> None:
     )
     finding = only(made, "partly-one-sided-rule")
     assert finding.pairs == 4  # of w1 and w2 with d1, and with d2, which nothing accepts
+    some = with_rulesets(out(rule("Allow", DB, "tcp/1:2"), rule("Reject", [["n=1"]], "tcp/2")), units=UNITS)
+    assert only(some, "one-sided-rule").pairs == 4  # with d1 and d2 on tcp/1, with d2 on tcp/2
     own = with_rulesets(out(rule("Allow", DB, "tcp/1:9"), rule("Reject", DB, "tcp/2:9")), units=UNITS)
     assert only(own, "one-sided-rule").witness == Witness("w1", "d1", "tcp/1")
 

@@ -36,7 +36,7 @@ def test_both_networks_and_both_rules_are_named() -> None:
         others=("b", "s/in/0", "s/in/1"),
         witness=Witness("192.0.2.129", "web", "tcp/443"),
     )
-    outgoing = only(made(out=(ALLOW, REJECT)), "overlapping-networks")
+    outgoing = only(made(ALLOW, out=(ALLOW, REJECT)), "overlapping-networks")
     assert outgoing.witness == Witness("web", "192.0.2.129", "tcp/443")
 
 
@@ -55,6 +55,7 @@ def test_each_pair_is_told_once() -> None:
         made(ALLOW, dataclasses.replace(REJECT, action="Allow")),
         made(dataclasses.replace(ALLOW, action="Reject"), REJECT),
         made(ALLOW, rule("Reject", [["net=b"]], "tcp/80")),
+        made(ALLOW, rule("Allow", [["net=b"]], "tcp/443"), rule("Reject", [["net=a"], ["net=b"]], "tcp/443")),
         made(ALLOW, rule("Reject", [["net=a"], ["net=b"]], "tcp/443")),
         made(rule("Allow", [["net=a"], ["net=b"]], "tcp/443"), REJECT),
         made(ALLOW, REJECT, networks=(A, dataclasses.replace(B, entries=("198.51.100.0/24",)))),
@@ -66,6 +67,12 @@ def test_each_pair_is_told_once() -> None:
 )
 def test_overlaps_that_do_no_harm(world: World) -> None:
     assert "overlapping-networks" not in told(world)
+
+
+def test_units_that_both_rules_name_are_no_addresses() -> None:
+    objects = [["net=a"], ["app=db"]], [["net=b"], ["app=db"]]
+    allow, reject = rule("Allow", objects[0], "tcp/443"), rule("Reject", objects[1], "tcp/443")
+    assert only(made(allow, reject), "overlapping-networks").others == ("b", "s/in/0", "s/in/1")
 
 
 def test_the_reject_may_be_about_the_smaller_or_the_larger() -> None:

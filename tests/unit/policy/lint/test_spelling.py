@@ -22,7 +22,7 @@ def spaces(*prefixes: str) -> dict[str, Namespace]:
 
 
 def test_clauses_outside_the_prefixes_are_listed() -> None:
-    subject = [["app=web", "zone=b"], ["!zone=a", "app=x"], ["zone=b", "k=1"]]
+    subject = [["app=web", "!app=y", "zone=b"], ["!zone=a", "app=x"], ["zone=b", "k=1"]]
     out = [TO_DB, rule("Allow", [["tier=1"], ["app=db"]], "tcp/1", name="other")]
     made = with_rulesets(ruleset("s", "/shop", subject, out=out), namespaces=spaces("app=", "net="))
     of_subject, of_rule = told(made)["tag-outside-prefixes"]
