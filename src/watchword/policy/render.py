@@ -14,7 +14,7 @@ What a document contains, and why:
 5. The Enforcers of all peers, and this one. An identity whose Enforcer is not known (evicted) is in
    no document: it cannot prove itself to anybody.
 
-Every list is in a fixed order: equal worlds give equal documents.
+Every list and table is in a fixed order: equal worlds give equal documents, and these the same tables.
 
 This is the plain statement of it, from scratch and one thing at a time. The Console follows changes
 with :mod:`watchword.policy.engine`, which is held against this.
@@ -51,7 +51,7 @@ def render(world: World, enforcer_id: str, asked: Collection[int] = ()) -> Polic
     if enforcer_id not in world.enforcers:
         raise LookupError(f"the world has no Enforcer {enforcer_id!r}")
     draft = _Draft(world)
-    for unit in world.units.values():
+    for unit in sorted(world.units.values(), key=lambda unit: unit.id):
         if unit.enforcer == enforcer_id:
             draft.add_unit(unit)
     return draft.document(enforcer_id, asked)
@@ -116,7 +116,7 @@ class _Draft:
         met = tuple(sorted({badge for badge in asked if badge in identities}))
         kept = {unit.badge for unit in self.units.values()} | set(met)
         peers = {}
-        for badge, unit in identities.items():
+        for badge, unit in sorted(identities.items()):
             selectors = [key for key, placed in self.placed.items() if matches(placed.rule.object, unit.tags)]
             if selectors or badge in kept or self.everybody:
                 ordered = tuple(sorted(selectors))
@@ -125,10 +125,10 @@ class _Draft:
         return PolicyDocument(
             revision=world.revision,
             units=self.units,
-            rules=self.rules,
+            rules=dict(sorted(self.rules.items())),
             selectors=self._selectors(),
             peers=peers,
-            enforcers={enforcer: world.enforcers[enforcer] for enforcer in enforcers},
+            enforcers={enforcer: world.enforcers[enforcer] for enforcer in sorted(enforcers)},
             networks=self._networks(),
             enforcer=enforcer_id,
             everybody=self.everybody,
@@ -139,11 +139,11 @@ class _Draft:
         selectors = {selector: normalised(placed.rule.object) for selector, placed in self.placed.items()}
         for network_id, selector in self.demanding.items():
             selectors[selector] = ((f"$id={network_id}",),)
-        return selectors
+        return dict(sorted(selectors.items()))
 
     def _networks(self) -> dict[str, NetworkEntry]:
         networks = {}
-        for network in self.world.networks.values():
+        for network in sorted(self.world.networks.values(), key=lambda network: network.id):
             selectors = [
                 selector for selector, placed in self.placed.items() if selection.object_matches(placed, network)
             ]

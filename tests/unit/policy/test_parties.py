@@ -91,7 +91,7 @@ def test_tags_of_people_are_preferred_then_trusted_ones_then_generated_ones() ->
     assert shown("zone=1", "app=web") == "2 units app=web"
     assert shown("@user=root", "zone=1") == "2 units zone=1"
     assert shown("@user=root", "$image=x") == "2 units @user=root"
-    assert shown("$image=x", "$host=y") == "2 units $host=y"
+    assert shown("$e=1", "$d=1", "$c=1", "$a=1", "$b=1", "$f=1") == "2 units $a=1"
 
 
 def test_addresses_are_told_by_networks_and_the_rest_by_none() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.policy.shop import keyed, network, rule, ruleset, unit, world
 from watchword.policy.render import render
 from watchword.policy.world import Namespace
+from watchword.wire.policy import TABLES, EnforcerEntry
 
 
 def test_a_document_holds_what_its_enforcer_needs_and_nothing_else() -> None:
@@ -149,21 +150,35 @@ def test_a_network_that_requires_identity_rejects_by_a_rule_of_its_own_where_it_
     assert all(demand.selector not in peer.selectors for peer in document.peers.values())
 
 
-def test_every_list_is_in_a_fixed_order_whatever_the_order_of_the_world() -> None:
+def test_every_list_and_table_is_in_a_fixed_order_whatever_the_order_of_the_world() -> None:
     tags = tuple(f"t{number}=1" for number in range(9))
     objects = [[["app=db"]], [["app=*"]], [["!x=1", "app=db"]], [["app=d*"]]]
     rulesets = [
         ruleset(key, "/shop", [["app=web"]], out=[rule("Allow", selected, "any") for selected in objects])
         for key in ("b", "a", "c")
     ]
-    networks = keyed(network("n", "/shop", "10.0.0.0/8", tags=("app=db",)))
-    units = {**world().units, "web": unit("web", 11, "e1", "app=web", *tags), "job": unit("job", 64, "e3", "app=job")}
-    asked = (64, 21, 12, 11, 99, 64)
-    documents = [
-        render(world(units=dict(ordered), networks=networks, rulesets=keyed(*each)), "e1", asked)
-        for ordered, each in ((units.items(), rulesets), (reversed(units.items()), rulesets[::-1]))
+    rulesets.append(ruleset("z", "/shop", [["app=api"]], out=[rule("Allow", [["app=job"]], "any")]))
+    networks = [network(key, "/shop", "10.0.0.0/8", tags=("app=db",)) for key in "mno"]
+    units = [
+        *world().units.values(),
+        *(unit(f"d{n}", 30 - n, f"e{n}", "app=db") for n in range(4, 9)),
+        unit("web", 11, "e1", "app=web", *tags),
+        unit("job", 64, "e3", "app=job"),
     ]
+    enforcers = {f"e{n}": EnforcerEntry(b"", ()) for n in range(9)}
+    asked = (64, 21, 12, 11, 99, 64)
+    documents = []
+    for step in (1, -1):
+        parts = {"units": keyed(*units[::step]), "networks": keyed(*networks[::step])}
+        parts |= {"rulesets": keyed(*rulesets[::step]), "enforcers": dict([*enforcers.items()][::step])}
+        parts["units"] |= keyed(*units[-2:])
+        documents.append(render(world(**parts), "e1", asked))
     assert documents[0] == documents[1]
+    for document in documents:
+        for table in TABLES:
+            keys = list(getattr(document, table))
+            assert len(keys) > 1
+            assert keys == sorted(keys), table
     document = documents[0]
     assert document.asked == (11, 12, 21, 64)
     assert document.units["web"].tags == ("app=web", *tags)
