@@ -32,17 +32,59 @@ own_frame int record_in(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
 	return live_segment(skb, sk, bpf_sk_cgroup_id(sk), &now);
 }
 
+/* Whether a connection of this unit is the one that an error quotes. */
+own_frame bool quotes_connection(struct __sk_buff *skb, const struct ww_datagram_key *key, __u32 badge)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct ww_unit *unit = NULL;
+	struct bpf_sock *sk;
+	__u64 place;
+
+	if (address_is_v4(&key->remote)) {
+		tuple.ipv4.saddr = key->remote.word[3];
+		tuple.ipv4.daddr = key->local.word[3];
+		tuple.ipv4.sport = key->remote_port;
+		tuple.ipv4.dport = key->local_port;
+		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, key->remote.word, sizeof(tuple.ipv6.saddr));
+		__builtin_memcpy(tuple.ipv6.daddr, key->local.word, sizeof(tuple.ipv6.daddr));
+		tuple.ipv6.sport = key->remote_port;
+		tuple.ipv6.dport = key->local_port;
+		sk = bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!sk)
+		return false;
+	if (sk->state != BPF_TCP_LISTEN)
+		unit = unit_of_socket(sk, &place);
+	bpf_sk_release(sk);
+	return unit && unit->badge == badge;
+}
+
+/* An error for a raw socket; what the kernel takes for its own sockets it matches with them itself. */
+own_frame bool error_belongs(struct __sk_buff *skb, const struct datagram *error, const struct owner *own)
+{
+	struct datagram quoted;
+
+	if (!parse_quoted(skb, error, true, &quoted))
+		return false;
+	if (quoted.protocol == IPPROTO_TCP && quotes_connection(skb, &quoted.key, own->unit->badge))
+		return true;
+	return flow_known(&quoted, own);
+}
+
 own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 {
 	struct owner own;
 	struct datagram d;
 	__u64 place;
 
-	if (!parse_datagram(skb, 0, true, &d)) {
+	/* TCP takes plain headers only: its packets are judged by their record, and by nothing else. */
+	if (speaks_tcp(sk) || !parse_datagram(skb, 0, true, &d) || d.piece != WW_WHOLE) {
 		count_drop(WW_REASON_MALFORMED);
 		return WW_DROP;
 	}
-	if (always_allowed(&d) || is_agent(bpf_sk_cgroup_id(sk)))
+	if (d.network || is_agent(bpf_sk_cgroup_id(sk)))
 		return WW_PASS;
 	if (!datagram_ready(&own))
 		return WW_DROP;
@@ -51,6 +93,8 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return WW_DROP;
 	}
+	if (d.icmp == WW_ICMP_ERROR && error_belongs(skb, &d, &own))
+		return WW_PASS;
 	return datagram_judge(skb, &d, &own, WW_IN);
 }
 

@@ -6,21 +6,8 @@
  * Enforcer's root are left alone.
  */
 #include "lib/closing.h"
-#include "lib/datagram.h"
+#include "lib/fragment.h"
 #include "lib/stamping.h"
-
-/*
- * RST and bare ACK of the kernel's own control socket, which lives in the root of the cgroup tree: they
- * answer for closed ports and connections that are over, and carry and open nothing.
- */
-inline_always bool kernel_reply(struct __sk_buff *skb, __u32 at)
-{
-	struct segment seg;
-
-	if (bpf_skb_cgroup_id(skb) != bpf_skb_ancestor_cgroup_id(skb, 0))
-		return false;
-	return parse_segment(skb, at, false, &seg) && !seg.payload && !(seg.flags & (TCP_SYN | TCP_FIN));
-}
 
 inline_always bool is_ip(__be16 type)
 {
@@ -44,26 +31,59 @@ inline_always bool is_disguised(struct __sk_buff *skb, __u32 at)
 	return type != skb->protocol && (is_ip(type) || is_ip(skb->protocol));
 }
 
-own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
+/* The kernel's own control sockets live in the root of the cgroup tree. */
+inline_always bool is_kernels(struct __sk_buff *skb)
+{
+	return bpf_skb_cgroup_id(skb) == bpf_skb_ancestor_cgroup_id(skb, 0);
+}
+
+/* RST and bare ACK answer for closed ports and connections that are over, and carry and open nothing. */
+inline_always bool kernel_reply(struct __sk_buff *skb, __u32 at)
+{
+	struct segment seg;
+
+	return parse_segment(skb, at, false, &seg) && !seg.payload && !(seg.flags & (TCP_SYN | TCP_FIN));
+}
+
+/* Whether an error that leaves quotes what somebody there has sent. */
+own_frame bool error_answers(struct __sk_buff *skb, const struct datagram *error)
+{
+	struct datagram quoted;
+
+	return parse_quoted(skb, error, false, &quoted);
+}
+
+/* The same, and that it belongs to a flow of the unit that reports it. */
+own_frame bool error_belongs(struct __sk_buff *skb, const struct datagram *error, const struct owner *own)
+{
+	struct datagram quoted;
+
+	return parse_quoted(skb, error, false, &quoted) && flow_known(&quoted, own);
+}
+
+inline_always int let_out(struct __sk_buff *skb, const struct datagram *d, const struct owner *own, __u8 direction)
+{
+	if (datagram_judge(skb, d, own, direction) != WW_PASS)
+		return TC_ACT_SHOT;
+	if (d->piece == WW_FIRST)
+		fragment_begins(skb, d);
+	return TC_ACT_UNSPEC;
+}
+
+/* What a socket of a unit sends. */
+own_frame int unit_out(struct __sk_buff *skb, const struct datagram *d)
 {
 	struct owner own;
-	struct datagram d;
 	__u64 place;
 
-	if (is_disguised(skb, at) && is_ours(skb)) {
+	if (d->network)
+		return TC_ACT_UNSPEC;
+	if (d->piece == WW_LATER) {
+		if (fragment_follows(skb, d))
+			return TC_ACT_UNSPEC;
 		count_drop(WW_REASON_MALFORMED);
 		return TC_ACT_SHOT;
 	}
-	if (!is_ip(skb->protocol))
-		return TC_ACT_UNSPEC; /* ARP and other link business */
-	if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)) || later_fragment(skb, at) || kernel_reply(skb, at))
-		return TC_ACT_UNSPEC;
-	if (!parse_datagram(skb, at, false, &d)) {
-		count_drop(WW_REASON_MALFORMED);
-		return TC_ACT_SHOT;
-	}
-	if (always_allowed(&d))
-		return TC_ACT_UNSPEC;
 	if (!datagram_ready(&own))
 		return TC_ACT_SHOT;
 	own.unit = unit_of_packet(skb, &place);
@@ -71,7 +91,69 @@ own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return TC_ACT_SHOT;
 	}
-	return datagram_judge(skb, &d, &own, WW_OUT) == WW_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	if (d->icmp == WW_ICMP_ERROR && error_belongs(skb, d, &own))
+		return TC_ACT_UNSPEC;
+	return let_out(skb, d, &own, WW_OUT);
+}
+
+/*
+ * The kernel answers echo requests for the host's unit, without a socket of its own: whoever may not ask gets no
+ * answer. That is judged here, as what has come in. Its errors quote what somebody has sent, and go back there.
+ */
+inline_always int kernel_out(struct __sk_buff *skb, struct datagram *d)
+{
+	struct owner own;
+
+	if (d->icmp == WW_ICMP_ERROR && error_answers(skb, d))
+		return TC_ACT_UNSPEC;
+	own.unit = d->icmp == WW_ICMP_REPLY && d->piece != WW_LATER ? unit_of_host() : NULL;
+	if (!own.unit)
+		return is_ours(skb) ? unit_out(skb, d) : TC_ACT_UNSPEC;
+	if (!datagram_ready(&own))
+		return TC_ACT_SHOT;
+	if (!own.unit->class[own.bank & 1]) {
+		count_drop(WW_REASON_UNIT_UNKNOWN);
+		return TC_ACT_SHOT;
+	}
+	d->icmp = WW_ICMP_REQUEST;
+	d->port = icmp_request_of(d->protocol, d->port >> 8) << 8;
+	return let_out(skb, d, &own, WW_IN);
+}
+
+/*
+ * What is not plain TCP, or only says so. TCP sends plain headers only, for others cannot be stamped; what follows the
+ * first fragment of a segment was judged with that.
+ */
+inline_always int tcp_out(const struct datagram *d)
+{
+	if (d->piece == WW_LATER)
+		return TC_ACT_UNSPEC;
+	count_drop(WW_REASON_MALFORMED);
+	return TC_ACT_SHOT;
+}
+
+own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
+{
+	bool kernels = is_kernels(skb);
+	struct datagram d;
+
+	if (is_disguised(skb, at) && is_ours(skb)) {
+		count_drop(WW_REASON_MALFORMED);
+		return TC_ACT_SHOT;
+	}
+	if (!is_ip(skb->protocol))
+		return TC_ACT_UNSPEC; /* ARP and other link business */
+	if (kernels ? kernel_reply(skb, at) : !is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
+		return TC_ACT_UNSPEC;
+	if (!parse_datagram(skb, at, false, &d)) {
+		if (!is_ours(skb))
+			return TC_ACT_UNSPEC;
+		count_drop(WW_REASON_MALFORMED);
+		return TC_ACT_SHOT;
+	}
+	if (kernels)
+		return kernel_out(skb, &d);
+	return skb->sk && speaks_tcp(skb->sk) ? tcp_out(&d) : unit_out(skb, &d);
 }
 
 /* A connection that sends RST is over for its own kernel, which may be about to clear the socket's counters. */

@@ -69,7 +69,8 @@ enum ww_reason {
 	WW_REASON_NO_MEMORY = 13,	/* the kernel could not store the flow */
 	WW_REASON_EXISTING = 14,	/* older than the Enforcer, judged by address: policy allows it */
 	WW_REASON_EXISTING_REFUSED = 15,	/* the same, and policy refuses it: kept or cut, see the action */
-	WW_REASON_MAX = 16,
+	WW_REASON_QUOTE_UNKNOWN = 16,	/* an ICMP error about nothing that this unit has sent or was sent */
+	WW_REASON_MAX = 17,
 };
 
 /* Exact counters beside the reasons. */
@@ -157,7 +158,7 @@ struct ww_prefix_class {
 	__u32 class;
 };
 
-/* Segment number of every port of one protocol. */
+/* Segment number of every port of one protocol, or of every type and code. */
 struct ww_segments {
 	__u16 number[65536];
 };

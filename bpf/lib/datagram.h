@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Everything that is not TCP: judged by address, as external network or somewhere, since these
- * packets carry no identity. Replies to what was allowed are free. On the loopback device the
- * kernel itself saw who sent, so there the sender's unit is the peer.
+ * packets carry no identity. Replies to what was allowed are free, and so are errors about it. On the
+ * loopback device the kernel itself saw who sent, so there the sender's unit is the peer.
  */
 #ifndef WW_DATAGRAM_H
 #define WW_DATAGRAM_H
 
 #include "flow.h"
+#include "icmp.h"
 
 /* Datagram flows allowed once, by their two ends; the least recently used give way. */
 struct {
@@ -21,9 +22,14 @@ struct {
 
 struct datagram {
 	struct ww_datagram_key key;
-	__u32 length;
+	__u32 at;		/* of the upper layer's header */
+	__u32 length;		/* of the IP packet */
+	__u32 identification;	/* of a fragment */
+	__u16 port;		/* what policy judges, host order: the server's port, type and code of ICMP */
 	__u8 protocol;
-	__u8 icmp6_type;
+	__u8 piece;		/* enum piece */
+	__u8 icmp;		/* enum icmp_kind */
+	bool network;		/* the network itself: always allowed */
 };
 
 struct ports {
@@ -31,120 +37,103 @@ struct ports {
 	__be16 destination;
 };
 
+/* Bytes of the upper layer's header that have to be in the first piece, whatever comes in others. */
+inline_always __u32 least_header(__u8 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return sizeof(struct tcphdr);
+	case IPPROTO_SCTP:
+		return 12;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
 inline_always bool has_ports(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE ||
 	       protocol == IPPROTO_SCTP;
 }
 
-#define WW_FRAGMENT_OFFSET4 0x1fff
-#define WW_FRAGMENT_OFFSET6 0xfff8
+/* Names the flow that a packet belongs to, and what policy judges it by; false when its header is cut short. */
+inline_always bool parse_upper(struct __sk_buff *skb, const struct packet *p, bool incoming, struct datagram *out)
+{
+	struct icmp_head icmp;
+	struct ports ports;
 
-struct fragment6 {
-	__u8 next_header;
-	__u8 reserved;
-	__be16 offset;
-	__be32 identification;
+	out->key.protocol = p->protocol;
+	if (has_ports(p->protocol)) {
+		if (bpf_skb_load_bytes(skb, p->at, &ports, sizeof(ports)))
+			return false;
+		out->key.local_port = incoming ? ports.destination : ports.source;
+		out->key.remote_port = incoming ? ports.source : ports.destination;
+		out->port = bpf_ntohs(ports.destination);
+	} else if (is_icmp(p->protocol)) {
+		if (bpf_skb_load_bytes(skb, p->at, &icmp, sizeof(icmp)))
+			return false;
+		icmp_key(&out->key, &icmp, p->protocol, incoming);
+		out->port = icmp.type << 8 | icmp.code;
+		out->icmp = icmp_kind(p->protocol, icmp.type);
+		out->network = p->protocol == IPPROTO_ICMPV6 && is_neighbourly(&p->source, &icmp, p->hop_limit);
+	} else {
+		out->network = is_group_management(p);
+	}
+	return true;
+}
+
+enum parsing {
+	WW_PARSE_INCOMING = 1,	/* the destination is the local end */
+	WW_PARSE_QUOTED = 2,	/* an error quotes it: it may be cut short */
 };
 
-/*
- * A fragment that is not the first, on its way out. The first one is judged, and without it the receiver
- * cannot put the datagram together.
- */
-inline_always bool later_fragment(struct __sk_buff *skb, __u32 start)
+proved_alone int parse_any(struct __sk_buff *skb, __u32 start, __u32 how, struct datagram *out)
 {
-	struct fragment6 fragment;
-	struct ipv6hdr ip6;
-	struct iphdr ip;
+	bool incoming = how & WW_PARSE_INCOMING;
+	struct packet p;
 
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return !bpf_skb_load_bytes(skb, start, &ip, sizeof(ip)) &&
-		       (ip.frag_off & bpf_htons(WW_FRAGMENT_OFFSET4));
-	return !bpf_skb_load_bytes(skb, start, &ip6, sizeof(ip6)) && ip6.nexthdr == IPPROTO_FRAGMENT &&
-	       !bpf_skb_load_bytes(skb, start + sizeof(ip6), &fragment, sizeof(fragment)) &&
-	       (fragment.offset & bpf_htons(WW_FRAGMENT_OFFSET6));
-}
-
-inline_always bool parse_datagram_v4(struct __sk_buff *skb, __u32 start, struct datagram *out, struct ww_address *source,
-				     struct ww_address *destination, __u32 *at)
-{
-	struct iphdr ip;
-
-	if (bpf_skb_load_bytes(skb, start, &ip, sizeof(ip)) || ip.ihl < 5)
+	if (!out)
 		return false;
-	if (ip.frag_off & bpf_htons(0x1fff))
-		return false; /* later fragments never reach a socket by themselves */
-	address_v4(source, ip.saddr);
-	address_v4(destination, ip.daddr);
-	out->protocol = ip.protocol;
-	*at = start + ip.ihl * 4;
-	return true;
-}
-
-inline_always bool parse_datagram_v6(struct __sk_buff *skb, __u32 start, struct datagram *out, struct ww_address *source,
-				     struct ww_address *destination, __u32 *at)
-{
-	struct ipv6hdr ip;
-	__u8 extension[2];
-
-	if (bpf_skb_load_bytes(skb, start, &ip, sizeof(ip)))
+	if (!parse_packet(skb, start, how & WW_PARSE_QUOTED, &p))
 		return false;
-	address_v6(source, &ip.saddr);
-	address_v6(destination, &ip.daddr);
-	out->protocol = ip.nexthdr;
-	*at = start + sizeof(ip);
-	if (out->protocol == IPPROTO_FRAGMENT) { /* the first one; the kernel removes it from what comes in */
-		if (bpf_skb_load_bytes(skb, *at, extension, sizeof(extension)))
-			return false;
-		out->protocol = extension[0];
-		*at += sizeof(struct fragment6);
-	}
-	if (out->protocol == IPPROTO_HOPOPTS) { /* MLD stands behind a router alert */
-		if (bpf_skb_load_bytes(skb, *at, extension, sizeof(extension)))
-			return false;
-		out->protocol = extension[0];
-		*at += (extension[1] + 1) * 8;
-		if (out->protocol != IPPROTO_ICMPV6)
-			return false;
-	}
-	if (out->protocol == IPPROTO_ICMPV6 && bpf_skb_load_bytes(skb, *at, &out->icmp6_type, 1))
-		return false;
-	return out->protocol != IPPROTO_ROUTING && out->protocol != IPPROTO_DSTOPTS &&
-	       out->protocol != IPPROTO_FRAGMENT;
-}
-
-own_frame bool parse_datagram(struct __sk_buff *skb, __u32 start, bool incoming, struct datagram *out)
-{
-	struct ww_address source = {}, destination = {};
-	struct ports ports = {};
-	__u32 at = 0;
-	bool known = false;
-
-	__builtin_memset(out, 0, sizeof(*out));
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		known = parse_datagram_v4(skb, start, out, &source, &destination, &at);
-	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		known = parse_datagram_v6(skb, start, out, &source, &destination, &at);
-	if (!known)
-		return false;
-	if (has_ports(out->protocol) && bpf_skb_load_bytes(skb, at, &ports, sizeof(ports)))
-		return false;
-	out->length = skb->len - start;
-	out->key.protocol = out->protocol;
-	out->key.local = incoming ? destination : source;
-	out->key.remote = incoming ? source : destination;
-	out->key.local_port = incoming ? ports.destination : ports.source;
-	out->key.remote_port = incoming ? ports.source : ports.destination;
-	return true;
-}
-
-/* Neighbour discovery, router discovery and multicast listeners: the network itself. */
-inline_always bool always_allowed(const struct datagram *d)
-{
-	if (d->protocol == IPPROTO_IGMP)
+	out->at = p.at;
+	out->length = p.end - start;
+	out->identification = p.identification;
+	out->protocol = p.protocol;
+	out->piece = p.piece;
+	out->key.local = incoming ? p.destination : p.source;
+	out->key.remote = incoming ? p.source : p.destination;
+	if (p.piece == WW_LATER)
 		return true;
-	return d->protocol == IPPROTO_ICMPV6 &&
-	       ((d->icmp6_type >= 130 && d->icmp6_type <= 136) || (d->icmp6_type >= 141 && d->icmp6_type <= 143));
+	if (p.at + least_header(p.protocol) > p.end)
+		return false;
+	return parse_upper(skb, &p, incoming, out);
+}
+
+inline_always bool parse_datagram(struct __sk_buff *skb, __u32 start, bool incoming, struct datagram *out)
+{
+	__builtin_memset(out, 0, sizeof(*out));
+	return parse_any(skb, start, incoming ? WW_PARSE_INCOMING : 0, out);
+}
+
+/*
+ * The packet that an ICMP error quotes: *out* is how it stood towards this end when it passed here. Whoever gets the
+ * error has sent the packet; an error that says otherwise is a forged one.
+ */
+inline_always bool parse_quoted(struct __sk_buff *skb, const struct datagram *error, bool incoming, struct datagram *out)
+{
+	__builtin_memset(out, 0, sizeof(*out));
+	if (!parse_any(skb, error->at + sizeof(struct icmp_head), WW_PARSE_QUOTED | (incoming ? 0 : WW_PARSE_INCOMING),
+		       out) ||
+	    out->piece == WW_LATER)
+		return false;
+	return address_equal(incoming ? &out->key.local : &out->key.remote,
+			     incoming ? &error->key.local : &error->key.remote);
 }
 
 /* The unit on this host that sent what now arrives on the loopback device, or 0. */
@@ -159,20 +148,22 @@ inline_always __u32 loopback_sender(struct __sk_buff *skb, const struct ww_datag
 	};
 	struct ww_datagram *sent;
 
+	if (is_icmp(key->protocol & 0xff))
+		mirrored.protocol ^= WW_ASKED;
 	if (skb->ifindex != WW_LOOPBACK_IFINDEX)
 		return 0;
 	sent = bpf_map_lookup_elem(&datagrams, &mirrored);
 	return sent ? sent->unit : 0;
 }
 
-inline_always void count_datagram(const struct datagram *d, __u32 unit, __u32 peer, __u8 direction, __u16 port,
-				  const struct ww_verdict *verdict)
+own_frame void count_datagram(const struct datagram *d, __u32 unit, __u32 peer, __u8 direction,
+			      const struct ww_verdict *verdict)
 {
 	struct ww_flow_counts more = { .connections = 1 };
 	struct ww_flow_key key = {
 		.unit = unit,
 		.peer = peer,
-		.port = port,
+		.port = d->port,
 		.protocol = d->protocol,
 		.direction = direction,
 		.action = WW_ALLOW,
@@ -202,31 +193,66 @@ struct owner {
 	__u32 generation;
 };
 
-inline_always int datagram_judge(struct __sk_buff *skb, const struct datagram *d, const struct owner *own,
-				 __u8 direction)
+/* The unit of the host itself, for which the kernel answers what nobody has opened a socket for. */
+inline_always struct ww_unit *unit_of_host(void)
 {
-	__u16 port = bpf_ntohs(direction == WW_IN ? d->key.local_port : d->key.remote_port);
-	__u32 peer_badge = 0, peer_class = class_of_address(&d->key.remote, own->bank);
-	struct ww_datagram entry = {}, *known = bpf_map_lookup_elem(&datagrams, &d->key);
+	return unit_at(READ_ONCE(state.root));
+}
+
+/* Badge of the unit of this host that is at the other end, or 0: what the loopback device knows. */
+inline_always __u32 loopback_peer(struct __sk_buff *skb, const struct datagram *d, __u8 direction)
+{
+	struct ww_unit *host;
+
+	if (direction == WW_IN)
+		return loopback_sender(skb, &d->key);
+	if (skb->ifindex != WW_LOOPBACK_IFINDEX || !is_icmp(d->protocol))
+		return 0;
+	host = unit_of_host();
+	return host ? host->badge : 0;
+}
+
+/* Whether a packet belongs to a flow of this unit that the tables in force let through. */
+inline_always bool flow_known(const struct datagram *d, const struct owner *own)
+{
+	struct ww_datagram *known = bpf_map_lookup_elem(&datagrams, &d->key);
+
+	if (!known || known->generation != own->generation || known->unit != own->unit->badge)
+		return false;
+	known->seen = coarse_now();
+	return true;
+}
+
+/* An error that quotes nothing known needs a rule that speaks of it; a default is not enough. */
+inline_always bool verdict_allows(const struct ww_verdict *verdict, const struct datagram *d)
+{
+	return verdict && verdict->action == WW_ALLOW && (d->icmp != WW_ICMP_ERROR || verdict->rule);
+}
+
+inline_always enum ww_reason datagram_reason(const struct ww_verdict *verdict, const struct datagram *d)
+{
+	return d->icmp == WW_ICMP_ERROR && !(verdict && verdict->rule) ? WW_REASON_QUOTE_UNKNOWN : WW_REASON_POLICY;
+}
+
+own_frame int datagram_judge(struct __sk_buff *skb, const struct datagram *d, const struct owner *own, __u8 direction)
+{
+	__u32 peer_badge, peer_class, bank = own->bank & 1;
+	struct ww_datagram entry = {};
 	struct ww_verdict *verdict = NULL;
+	struct ww_peer *peer;
 
-	if (known && known->generation == own->generation && known->unit == own->unit->badge) {
-		known->seen = coarse_now();
+	if (flow_known(d, own))
 		return WW_PASS;
-	}
-	if (direction == WW_IN) {
-		peer_badge = loopback_sender(skb, &d->key);
-		if (peer_badge && peer_badge != own->unit->badge) {
-			struct ww_peer *peer = bpf_map_lookup_elem(&peers, &peer_badge);
-
-			peer_class = peer ? peer->class[own->bank & 1] : WW_CLASS_NONE;
-		}
-	}
+	peer_badge = loopback_peer(skb, d, direction);
 	if (!peer_badge || peer_badge != own->unit->badge) {
-		verdict = verdict_of(own->bank, own->unit->class[own->bank & 1], peer_class, direction, d->protocol, port);
-		if (!verdict || verdict->action != WW_ALLOW) {
+		peer = peer_badge ? bpf_map_lookup_elem(&peers, &peer_badge) : NULL;
+		peer_class = peer ? peer->class[bank] : WW_CLASS_NONE;
+		if (!peer_badge)
+			peer_class = class_of_address(&d->key.remote, bank);
+		verdict = verdict_of(bank, own->unit->class[bank], peer_class, direction, d->protocol, d->port);
+		if (!verdict_allows(verdict, d)) {
 			report_refusal(&d->key.remote, own->unit->badge, peer_badge,
-				       refusal_of(port, direction, d->protocol, WW_REASON_POLICY), verdict);
+				       refusal_of(d->port, direction, d->protocol, datagram_reason(verdict, d)), verdict);
 			return WW_DROP;
 		}
 	}
@@ -234,7 +260,7 @@ inline_always int datagram_judge(struct __sk_buff *skb, const struct datagram *d
 	entry.generation = own->generation;
 	entry.seen = coarse_now();
 	bpf_map_update_elem(&datagrams, &d->key, &entry, BPF_ANY);
-	count_datagram(d, own->unit->badge, peer_badge, direction, port, verdict);
+	count_datagram(d, own->unit->badge, peer_badge, direction, verdict);
 	return WW_PASS;
 }
 

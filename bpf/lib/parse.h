@@ -281,4 +281,13 @@ inline_always bool is_stream(struct bpf_sock *sk)
 	return sk && sk->type == SOCK_STREAM;
 }
 
+/* Whether a socket speaks TCP, whatever packet is at hand. Other than is_stream, asks in any case. */
+inline_always bool speaks_tcp(struct bpf_sock *sk)
+{
+	if (sk->state == BPF_TCP_NEW_SYN_RECV || sk->state == BPF_TCP_TIME_WAIT)
+		return true;
+	sk = bpf_sk_fullsock(sk);
+	return sk && sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP;
+}
+
 #endif /* WW_PARSE_H */

@@ -61,15 +61,27 @@ struct {
 	__type(value, struct ww_segments);
 } segments SEC(".maps");
 
+/* Type and code -> segment number, index bank * 2 + (0 ICMP, 1 ICMPv6). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct ww_segments);
+} icmp_types SEC(".maps");
+
 inline_always __u32 segment_of(__u32 bank, __u8 protocol, __u16 port)
 {
-	__u32 index = (bank & 1) * 2 + (protocol == IPPROTO_UDP);
+	__u32 index = (bank & 1) * 2 + (protocol == IPPROTO_UDP || protocol == IPPROTO_ICMPV6);
 	struct ww_segments *numbers;
 	__u64 at = port;
 
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP)
+		numbers = bpf_map_lookup_elem(&segments, &index);
+	else if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		numbers = bpf_map_lookup_elem(&icmp_types, &index);
+	else
 		return 0;
-	numbers = bpf_map_lookup_elem(&segments, &index);
 	asm volatile("%0 &= 0xffff" : "+r"(at)); /* verifiers up to 6.1 take a byte swap's result for any number */
 	return numbers ? READ_ONCE(numbers->number[at]) : 0;
 }

@@ -24,6 +24,12 @@
 /* A BPF-to-BPF call: costs a few instructions, saves stack (512 bytes for a whole call chain). */
 #define own_frame static __attribute__((noinline, unused))
 
+/*
+ * The same, and the verifier looks at it once, by itself, whoever calls and whatever is known there; a pointer may be
+ * NULL for all it knows, and what it points to is written before the call.
+ */
+#define proved_alone __attribute__((noinline))
+
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3

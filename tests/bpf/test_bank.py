@@ -81,6 +81,7 @@ class Kernel:
             self.prefixes6,
             self.verdicts,
             self.fds["segments"],
+            self.fds["icmp_types"],
             self.rules,
             self.enforcers,
         )

@@ -73,7 +73,8 @@ class Reason(IntEnum):
     NO_MEMORY = 13
     EXISTING = 14
     EXISTING_REFUSED = 15
-    MAX = 16
+    QUOTE_UNKNOWN = 16
+    MAX = 17
 
 
 class Counter(IntEnum):

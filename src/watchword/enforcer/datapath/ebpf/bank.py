@@ -32,7 +32,8 @@ from watchword.enforcer.datapath.ebpf.object import Map
 from watchword.policy import tables as policy
 from watchword.policy.ledger import differing, differing_members
 
-_PROTOCOLS = {6: 0, 17: 1}
+#: Of each map of segments the protocols, in the order of its entries.
+_PORTS, _TYPES = (6, 17), (1, 58)
 _DIRECTIONS = {"in": 0, "out": 1}
 _NAMES: tuple[policy.Direction, policy.Direction] = ("in", "out")
 
@@ -62,13 +63,17 @@ class Banks:
         prefixes6: Map[Prefix6, PrefixClass],
         verdicts: Map[VerdictKey, Verdict],
         segments: int,
+        icmp_types: int,
         rules: Numbers,
         enforcers: Numbers,
     ) -> None:
         self._units_map, self._peers_map, self._verdicts_map = units, peers, verdicts
         self._prefix_maps: dict[int, Map[Any, PrefixClass]] = {4: prefixes4, 6: prefixes6}
         self._rules, self._enforcers = rules, enforcers
-        self._segments_memory = mmap.mmap(segments, 4 * ctypes.sizeof(Segments))
+        self._segments_memory = {
+            protocols: mmap.mmap(fd, 4 * ctypes.sizeof(Segments))
+            for protocols, fd in ((_PORTS, segments), (_TYPES, icmp_types))
+        }
         self._units = {k.value: _Shared(v.badge, tuple(getattr(v, "class"))) for k, v in units.items_batched()}
         self._peers = {k.value: _Shared(v.enforcer, tuple(getattr(v, "class"))) for k, v in peers.items_batched()}
         self._prefixes: dict[tuple[int, str], int] = {
@@ -179,16 +184,16 @@ class Banks:
 
     def _fill_segments(self, bank: int, segments: Iterable[policy.Segment]) -> None:
         size = ctypes.sizeof(Segments)
-        for protocol, index in _PROTOCOLS.items():
-            numbers = (ctypes.c_uint16 * 65536)()
-            for segment in segments:
-                if segment.protocol == protocol:
-                    count = segment.last - segment.first + 1
-                    numbers[segment.first : segment.last + 1] = [segment.number] * count
-            at = (bank * 2 + index) * size
-            fresh = bytes(numbers)
-            if self._segments_memory[at : at + size] != fresh:
-                self._segments_memory[at : at + size] = fresh
+        numbers = {protocol: (ctypes.c_uint16 * 65536)() for protocol in (*_PORTS, *_TYPES)}
+        for segment in segments:
+            if segment.protocol in numbers:
+                count = segment.last - segment.first + 1
+                numbers[segment.protocol][segment.first : segment.last + 1] = [segment.number] * count
+        for protocols, memory in self._segments_memory.items():
+            for index, protocol in enumerate(protocols):
+                at, fresh = (bank * 2 + index) * size, bytes(numbers[protocol])
+                if memory[at : at + size] != fresh:
+                    memory[at : at + size] = fresh
 
     def _fill_verdicts(self, bank: int, tables: policy.Tables, stale: Iterable[_Key]) -> None:
         changed: dict[_Key, _Value] = {}
@@ -244,8 +249,9 @@ class Banks:
         )
 
     def close(self) -> None:
-        """Let go of the mapping."""
-        self._segments_memory.close()
+        """Let go of the mappings."""
+        for memory in self._segments_memory.values():
+            memory.close()
 
 
 def _reachable_at(bank: int, local: int, protocol: int, segment: int) -> _Key:

@@ -143,6 +143,7 @@ class EbpfDatapath:
             Map(fds["prefixes6"], layout.Prefix6, layout.PrefixClass, "prefixes6"),
             Map(fds["verdicts"], layout.VerdictKey, layout.Verdict, "verdicts"),
             fds["segments"],
+            fds["icmp_types"],
             self._rules,
             Numbers(names, NameKind.ENFORCER, Limit.MAX_ENFORCERS),
         )
