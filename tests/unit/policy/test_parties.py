@@ -92,6 +92,7 @@ def test_tags_of_people_are_preferred_then_trusted_ones_then_generated_ones() ->
     assert shown("@user=root", "zone=1") == "2 units zone=1"
     assert shown("@user=root", "$image=x") == "2 units @user=root"
     assert shown("$e=1", "$d=1", "$c=1", "$a=1", "$b=1", "$f=1") == "2 units $a=1"
+    assert shown(*(f"${number}=x" for number in range(9, 0, -1))) == "2 units $1=x"
 
 
 def test_addresses_are_told_by_networks_and_the_rest_by_none() -> None:
