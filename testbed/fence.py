@@ -37,8 +37,8 @@ class Fence:
         self._connection: Connection[Any, Any] | None = None
         self.start()
 
-    def start(self) -> None:
-        """Start the process, or start it again after :meth:`kill`."""
+    def start(self, code: Path | None = None) -> None:
+        """Start the process, or start it again after :meth:`kill`; ``code`` is where another version is unpacked."""
         address = self.host.directory / "fence.sock"
         address.unlink(missing_ok=True)
         command = [
@@ -50,7 +50,8 @@ class Fence:
             str(self.host.make_pins()),
             *(f"{name}={size}" for name, size in self.sizes.items()),
         ]
-        self._process = self.host.start(command, cgroup="agent")
+        environment = {"PYTHONPATH": str(code)} if code else {}
+        self._process = self.host.start(command, cgroup="agent", env=environment)
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -64,9 +65,19 @@ class Fence:
 
     def call(self, method: str, *arguments: object) -> Any:
         """Call a method of the datapath in its process; its exceptions are raised here."""
+        self.begin(method, *arguments)
+        return self.end()
+
+    def begin(self, method: str, *arguments: object) -> None:
+        """Call a method and do not wait for it."""
         if self._connection is None:
             raise RuntimeError(f"the datapath on {self.host.name} has no process")
         self._connection.send((method, arguments))
+
+    def end(self) -> Any:
+        """What came of the call that was begun."""
+        if self._connection is None:
+            raise RuntimeError(f"the datapath on {self.host.name} has no process")
         failed, result = self._connection.recv()
         if failed:
             raise result

@@ -71,6 +71,15 @@ struct {
 	__type(value, struct ww_flow_counts);
 } totals SEC(".maps");
 
+/* Aggregates of the builds before this one; no program uses it, the agent adds them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WW_MAX_FLOWS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ww_flow_key);
+	__type(value, struct ww_flow_counts);
+} earlier_flows SEC(".maps");
+
 /* Names behind the numbers in verdicts and peers; no program uses them, they outlive the agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -16,6 +16,14 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+/* Counters of the builds before this one; no program uses it, the agent adds them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WW_COUNT_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} earlier_counters SEC(".maps");
+
 /* Events for the agent: rare things only; a full ring costs an event, never a verdict. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

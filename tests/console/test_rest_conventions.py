@@ -59,6 +59,19 @@ async def test_put_takes_what_get_gave(client: httpx2.AsyncClient) -> None:
     assert again.json() == made
 
 
+async def test_what_has_been_reported_meanwhile_is_in_nobodys_way(client: httpx2.AsyncClient) -> None:
+    """Status changes by itself: a body with what was read a while ago is no error, and says nothing."""
+    assertion = {"from": [["app=web"]], "to": [["app=db"]], "protocolPorts": ["tcp/1"], "expect": "Reject"}
+    made = await create(client, "policytests", name="t", assertions=[assertion])
+    url = f"/v1/policytests/{made['ID']}"
+    stale = {"statusRevision": 4711, "results": []}
+    put = await client.put(url, json={**made, **stale, "description": "new"})
+    assert put.status_code == 200, put.text
+    assert (put.json()["description"], put.json()["statusRevision"] != 4711) == ("new", True)
+    refused = await client.post("/v1/policytests", json={"name": "u", "assertions": [assertion], "statusRevision": 1})
+    problem(refused, "validation", 422)
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [

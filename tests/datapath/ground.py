@@ -64,9 +64,9 @@ class Side:
         places += [Placement(name, str(self.host.subgroup(name))) for name in self.neighbours]
         self.fence.call("place", places)
 
-    def restart(self) -> None:
-        """Start an agent where the last one was killed."""
-        self.fence.start()
+    def restart(self, code: Path | None = None) -> None:
+        """Start an agent where the last one was killed; ``code`` is where another version of it is."""
+        self.fence.start(code)
         self.place()
 
     def trust(self, peers: Sequence[PeerKeys], own_epochs: Sequence[int] = (1,)) -> None:
@@ -126,7 +126,13 @@ class Side:
 
     def pinned(self) -> Path:
         """Where the kernel objects of this side are."""
-        return self.host.pins / "watchword" / "v1"
+        return pins_of(self.host)
+
+
+def pins_of(host: Host) -> Path:
+    """Where the kernel objects of a host's datapath are: below the name of its build, and there is no other."""
+    (pins,) = (host.pins / "watchword").iterdir()
+    return pins
 
 
 def _fields(made: Tables) -> dict[str, object]:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from testbed import Host
-from tests.datapath.ground import Ground, grounds, until
+from tests.datapath.ground import Ground, grounds, pins_of, until
 from watchword.enforcer.datapath.base import DatapathError, Placement
 from watchword.enforcer.datapath.ebpf.attachments import HOOK_VARIABLE, Attachments
 from watchword.enforcer.datapath.ebpf.clsact import HANDLE, PRIORITY
@@ -60,7 +60,7 @@ def qdiscs(host: Host, device: str = "eth0") -> set[str]:
 
 
 def stamped(host: Host) -> list[bool]:
-    return [device.name.startswith("stamp_") for device in (host.pins / "watchword" / "v1").iterdir()]
+    return [device.name.startswith("stamp_") for device in pins_of(host).iterdir()]
 
 
 def meets(ground: Ground) -> bool:
@@ -224,7 +224,7 @@ def test_a_priority_that_filters_of_one_protocol_hold_is_named(ground: Ground) -
 
 def test_tcx_link_that_somebody_detached_is_put_back(tcx_ground: Ground) -> None:
     host = tcx_ground.client.host
-    pin = host.pins / "watchword" / "v1" / f"stamp_{interface(host)}"
+    pin = pins_of(host) / f"stamp_{interface(host)}"
     host.run(["bpftool", "link", "detach", "pinned", str(pin)])
     assert refused(tcx_ground)
     tcx_ground.client.fence.call("attend")

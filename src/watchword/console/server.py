@@ -116,6 +116,7 @@ def _config(console: Console) -> uvicorn.Config:
         proxy_headers=False,  # nobody may say from which address they come
         lifespan="off",
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=75,  # seconds: longer than clients keep a connection, so that none is closed under a request
         h11_max_incomplete_event_size=32 << 10,
     )
 

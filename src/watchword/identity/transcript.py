@@ -135,8 +135,8 @@ def transcript_of(syn: SynOption, answer: SynAckOption) -> Transcript:
     return Transcript(syn.badge, answer.badge, syn.nonce, answer.nonce, syn.dialled, syn.epoch, answer.nonce & 1)
 
 
-def siphash(key: bytes, data: bytes) -> int:
-    """SipHash-2-4 (Aumasson and Bernstein, 2012), 128-bit key, 64-bit result."""
+def siphash(key: bytes, data: bytes, rounds: int = 2, last_rounds: int = 4) -> int:
+    """SipHash-2-4 or another of the family (Aumasson and Bernstein, 2012), 128-bit key, 64-bit result."""
     if len(key) != 16:
         raise ValueError(f"key: {len(key)} bytes where SipHash takes 16")
     first, second = struct.unpack("<QQ", key)
@@ -150,10 +150,10 @@ def siphash(key: bytes, data: bytes) -> int:
     last = int.from_bytes(data[whole:], "little") | (len(data) & 0xFF) << 56
     for (word,) in (*struct.iter_unpack("<Q", data[:whole]), (last,)):
         a, b, c, d = state
-        state = _rounds(2, (a, b, c, d ^ word))
+        state = _rounds(rounds, (a, b, c, d ^ word))
         state = (state[0] ^ word, *state[1:])
     a, b, c, d = state
-    a, b, c, d = _rounds(4, (a, b, c ^ 0xFF, d))
+    a, b, c, d = _rounds(last_rounds, (a, b, c ^ 0xFF, d))
     return a ^ b ^ c ^ d
 
 

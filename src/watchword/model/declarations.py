@@ -32,6 +32,7 @@ def trait(
     description: str,
     *,
     read_only: bool = False,
+    reported: bool = False,
     creation_only: bool = False,
     secret: bool = False,
     indexed: bool = False,
@@ -46,15 +47,18 @@ def trait(
 ) -> msgspec.Meta:
     """Describe one field.
 
-    ``read_only`` is set by the Console alone. ``creation_only`` may be given when the resource is
+    ``read_only`` is set by the Console alone. ``reported`` is that too, and changes by itself as things happen: a body
+    may hold what was read some time ago. ``creation_only`` may be given when the resource is
     created and never again. ``secret`` is shown once, in the answer to the creation, and is never
     stored in readable form. ``indexed`` fields are searched often. A ``unique`` list has no element
     twice. ``remedy`` says what to write where a limit refuses the value. ``no_effect`` says of a field
     that is checked and stored, and nothing more yet, what will come of it; whoever sets it is told.
     """
     extra: dict[str, Any] = {"description": description}
-    if read_only:
+    if read_only or reported:
         extra["readOnly"] = True
+    if reported:
+        extra["x-reported"] = True
     if creation_only:
         extra["x-creation-only"] = True
     if secret:

@@ -32,6 +32,7 @@ class Field:
     required: bool
     description: str
     read_only: bool
+    reported: bool
     creation_only: bool
     secret: bool
     indexed: bool
@@ -82,6 +83,7 @@ def _field(field: msgspec.inspect.Field) -> Field:
         required=field.required,
         description=traits.get("description", ""),
         read_only=traits.get("readOnly", False),
+        reported=traits.get("x-reported", False),
         creation_only=traits.get("x-creation-only", False),
         secret=traits.get("x-secret", False),
         indexed=traits.get("x-indexed", False),

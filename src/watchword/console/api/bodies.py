@@ -50,6 +50,8 @@ def _settled(kind: Kind, body: dict[str, Any], present: Any) -> Any:
         )
     except Undecodable as error:
         raise invalid(*error.errors) from None
+    now = {each.attribute: getattr(present, each.attribute) for each in kind.fields.values() if each.reported}
+    resource = msgspec.structs.replace(resource, **now)
     wrong = []
     for field in kind.fields.values():
         if getattr(resource, field.attribute) == getattr(present, field.attribute):

@@ -15,7 +15,7 @@ class Token(Named, frozen=True, kw_only=True):
     """An install token: what a new host shows to enrol into this namespace."""
 
     uses: Annotated[int, trait("How many Enforcers it may enrol.", creation_only=True, ge=1, le=100_000)] = 1
-    used: Annotated[int, trait("How many it has enrolled.", read_only=True)] = 0
+    used: Annotated[int, trait("How many it has enrolled.", reported=True)] = 0
     validity: Annotated[
         str,
         trait(

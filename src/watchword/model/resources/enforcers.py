@@ -17,27 +17,27 @@ class Enforcer(Tagged, frozen=True, kw_only=True):
     fqdn: Annotated[str, trait("Host name given at enrolment.", read_only=True)] = ""
     machine_id: Annotated[str, trait("Machine identifier given at enrolment; a hint only.", read_only=True)] = ""
     operational_status: Annotated[
-        Literal["Registered", "Connected", "Disconnected"], trait("State of its session.", read_only=True, indexed=True)
+        Literal["Registered", "Connected", "Disconnected"], trait("State of its session.", reported=True, indexed=True)
     ] = "Registered"
-    unreachable: Annotated[bool, trait("No session for five minutes.", read_only=True)] = False
-    last_sync_time: Annotated[_Time | None, trait("When it was last heard of (UTC).", read_only=True)] = None
-    current_version: Annotated[str, trait("Agent version.", read_only=True)] = ""
-    kernel: Annotated[str, trait("Kernel release.", read_only=True)] = ""
-    datapath: Annotated[Literal["", "ebpf", "netfilter", "windows"], trait("Kernel datapath.", read_only=True)] = ""
-    key_epoch: Annotated[int, trait("Epoch of its newest datapath key.", read_only=True)] = 0
-    enforced_revision: Annotated[int, trait("Newest revision its kernel decides by.", read_only=True)] = 0
-    refused_revision: Annotated[int, trait("Newest revision it could not take; 0 for none.", read_only=True)] = 0
-    refused_reason: Annotated[str, trait("Why it could not.", read_only=True)] = ""
-    lost_reports: Annotated[int, trait("Flow observations that found no room.", read_only=True)] = 0
-    problems: Annotated[list[str], trait("What it complains about.", read_only=True)] = []
-    rss_bytes: Annotated[int, trait("Resident memory of the agent.", read_only=True)] = 0
-    counters: Annotated[dict[str, int], trait("Its datapath's named counters.", read_only=True)] = {}
+    unreachable: Annotated[bool, trait("No session for five minutes.", reported=True)] = False
+    last_sync_time: Annotated[_Time | None, trait("When it was last heard of (UTC).", reported=True)] = None
+    current_version: Annotated[str, trait("Agent version.", reported=True)] = ""
+    kernel: Annotated[str, trait("Kernel release.", reported=True)] = ""
+    datapath: Annotated[Literal["", "ebpf", "netfilter", "windows"], trait("Kernel datapath.", reported=True)] = ""
+    key_epoch: Annotated[int, trait("Epoch of its newest datapath key.", reported=True)] = 0
+    enforced_revision: Annotated[int, trait("Newest revision its kernel decides by.", reported=True)] = 0
+    refused_revision: Annotated[int, trait("Newest revision it could not take; 0 for none.", reported=True)] = 0
+    refused_reason: Annotated[str, trait("Why it could not.", reported=True)] = ""
+    lost_reports: Annotated[int, trait("Flow observations that found no room.", reported=True)] = 0
+    problems: Annotated[list[str], trait("What it complains about.", reported=True)] = []
+    rss_bytes: Annotated[int, trait("Resident memory of the agent.", reported=True)] = 0
+    counters: Annotated[dict[str, int], trait("Its datapath's named counters.", reported=True)] = {}
     profile_id: Annotated[
-        str, trait("The enforcer profile in force; empty for the built-in one.", read_only=True, indexed=True)
+        str, trait("The enforcer profile in force; empty for the built-in one.", reported=True, indexed=True)
     ] = ""
-    profile_name: Annotated[str, trait("That profile's name.", read_only=True)] = ""
+    profile_name: Annotated[str, trait("That profile's name.", reported=True)] = ""
     other_profiles: Annotated[
         list[str],
-        trait("Further profiles mapped to it, in their order, and why they are not in force.", read_only=True),
+        trait("Further profiles mapped to it, in their order, and why they are not in force.", reported=True),
     ] = []
     certificate: Annotated[str, trait("PEM certificate of its signing key.", read_only=True)] = ""

@@ -72,11 +72,11 @@ class PolicyTest(Named, frozen=True, kw_only=True):
         trait("enforce: refuse a change of policy that would break it. warn: only report."),
     ] = "warn"
     disabled: Annotated[bool, trait("Do not run it.")] = False
-    status: Annotated[TestStatus, trait("Last result.", read_only=True, indexed=True)] = "Unknown"
-    status_revision: Annotated[int, trait("Revision that result is about.", read_only=True)] = 0
-    status_time: Annotated[datetime.datetime | None, trait("When it became that (UTC).", read_only=True)] = None
+    status: Annotated[TestStatus, trait("Last result.", reported=True, indexed=True)] = "Unknown"
+    status_revision: Annotated[int, trait("Revision that result is about.", reported=True)] = 0
+    status_time: Annotated[datetime.datetime | None, trait("When it became that (UTC).", reported=True)] = None
     stale: Annotated[
         str,
-        trait("Why the last result may not hold any more; empty while it does.", read_only=True, indexed=True),
+        trait("Why the last result may not hold any more; empty while it does.", reported=True, indexed=True),
     ] = ""
-    results: Annotated[list[AssertionResult], trait("Last result of each assertion.", read_only=True)] = []
+    results: Annotated[list[AssertionResult], trait("Last result of each assertion.", reported=True)] = []

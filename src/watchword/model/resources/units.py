@@ -36,10 +36,10 @@ class ProcessingUnit(Tagged, frozen=True, kw_only=True):
         list[str], trait("IDs of the mapping policies that moved it from there, in their order.", read_only=True)
     ] = []
     operational_status: Annotated[
-        Literal["Running", "Terminated"], trait("Whether it exists now.", read_only=True, indexed=True)
+        Literal["Running", "Terminated"], trait("Whether it exists now.", reported=True, indexed=True)
     ] = "Running"
     enforcement_status: Annotated[
-        Literal["Inactive", "Active", "Failed"], trait("Whether its policy is enforced.", read_only=True)
+        Literal["Inactive", "Active", "Failed"], trait("Whether its policy is enforced.", reported=True)
     ] = "Inactive"
     identity: Annotated[str, trait("Digest of the tags it has.", read_only=True)] = ""
     badge: Annotated[int, trait("The number its handshakes carry.", read_only=True, indexed=True)] = 0

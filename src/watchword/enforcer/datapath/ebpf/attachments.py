@@ -12,7 +12,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,10 @@ _CGROUP = {
     "refuse6": ("refuse6", libbpf.CGROUP_INET6_CONNECT),
     "enforce_in": ("enforce_in", libbpf.CGROUP_INET_INGRESS),
 }
+
+
+#: What the pins and marks of device hooks begin with.
+_DEVICE_PINS = ("stamp_", "clsact_")
 
 
 class DeviceHook(Protocol):
@@ -75,11 +79,30 @@ class Attachments:
         """Whether an agent has attached before."""
         return (self._pins / "enforce_in").exists()
 
+    def any(self) -> bool:
+        """Whether anything is attached, be it that an agent was cut short."""
+        return any((self._pins / name).exists() for name in _CGROUP) or any(
+            path.name.startswith(_DEVICE_PINS) for path in self._pins.iterdir()
+        )
+
     def take_over(self) -> None:
         """Put this agent's programs behind all links and hooks that an earlier one left."""
         for name, (program, _) in _CGROUP.items():
             self._update(name, self._programs[program])
         self.attach_devices()
+
+    def inherit(self, pins: Path) -> None:
+        """Make the links and marks below ``pins``, of another build, this one's own, and put its programs there.
+
+        Links that this build has no program for stay where they are. May be called again when it was cut short.
+        """
+        theirs = [path for path in pins.iterdir() if path.name.startswith(_DEVICE_PINS)]
+        theirs += [pins / name for name in _CGROUP if (pins / name).exists()]
+        for path in theirs:  # a rename within a bpffs moves the reference, the link stays attached
+            path.rename(self._pins / path.name)
+        present = [name for name in _CGROUP if (self._pins / name).exists()]
+        self._attach_cgroup(name for name in _CGROUP if name not in present)
+        self.take_over()
 
     def _update(self, name: str, program: int) -> None:
         link = libbpf.pinned(str(self._pins / name))
@@ -124,9 +147,13 @@ class Attachments:
 
     def attach_cgroup(self) -> None:
         """Attach to the cgroup root. From the last link on, every packet below it is judged."""
+        self._attach_cgroup(_CGROUP)
+
+    def _attach_cgroup(self, names: Iterable[str]) -> None:
         target = os.open(self._cgroup, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            for name, (program, attach_type) in _CGROUP.items():
+            for name in names:
+                program, attach_type = _CGROUP[name]
                 what = f"attach {program} to {self._cgroup}"
                 link = libbpf.link_create(what, self._programs[program], target, attach_type)
                 try:

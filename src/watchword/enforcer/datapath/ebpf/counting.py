@@ -34,9 +34,31 @@ def counters_map(fd: int) -> Map[ctypes.c_uint32, ctypes.Array[ctypes.c_char]]:
     return Map(fd, ctypes.c_uint32, ctypes.c_uint64 * cpus)  # type: ignore[arg-type]
 
 
-def counted(counters: Map[ctypes.c_uint32, ctypes.Array[ctypes.c_char]]) -> dict[str, int]:
-    """All counters by name, summed over CPUs, those that are zero too."""
-    return {name: sum(counters.get(ctypes.c_uint32(number)) or ()) for number, name in NAMES.items()}
+def counted(fds: Mapping[str, int]) -> dict[str, int]:
+    """All counters by name, summed over CPUs and over the builds of the programs, those that are zero too.
+
+    ``fds`` are the descriptors of maps by name.
+    """
+    counters = counters_map(fds["counters"])
+    earlier = Map(fds["earlier_counters"], ctypes.c_uint32, ctypes.c_uint64)
+    found = {}
+    for number, name in NAMES.items():
+        before = earlier.get(ctypes.c_uint32(number))
+        found[name] = sum(counters.get(ctypes.c_uint32(number)) or ()) + (before.value if before else 0)
+    return found
+
+
+def aggregates(fds: Mapping[str, int]) -> list[tuple[FlowKey, FlowCounts]]:
+    """All aggregates, summed over CPUs and over the builds of the programs."""
+    cpus = libbpf.checked("count CPUs", libbpf.library().libbpf_num_possible_cpus())
+    flows = Map(fds["flows"], FlowKey, FlowCounts * cpus)  # type: ignore[type-var]
+    before = Map(fds["earlier_flows"], FlowKey, FlowCounts)
+    earlier = {samples.raw(key): counts for key, counts in before.items_batched()}
+    found = []
+    for key, per_cpu in flows.items_batched():
+        more = earlier.pop(samples.raw(key), None)
+        found.append((key, samples.summed([*per_cpu, more] if more else per_cpu)))
+    return found + [(FlowKey.from_buffer_copy(key), counts) for key, counts in earlier.items()]
 
 
 def added(

@@ -34,8 +34,10 @@ from watchword.enforcer.datapath.ebpf.attachments import Attachments
 from watchword.enforcer.datapath.ebpf.bank import Banks
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
+from watchword.enforcer.datapath.ebpf.predecessor import Predecessor, build, predecessor
 from watchword.enforcer.datapath.ebpf.sizes import checked_sizes
 from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, SocketReaper, Tuple, address_text
+from watchword.enforcer.datapath.ebpf.succession import Succession
 from watchword.policy.ledger import differing, differing_members
 from watchword.policy.tables import Tables
 
@@ -45,11 +47,18 @@ _PROGRAMS = ("stamp", "refuse", "enforce", "sweep")
 #: Iterators over records, each with its table, in the order in which a look runs them.
 _JUDGES = {"judge_announced": "announced", "judge_connecting": "connecting", "judge": "live"}
 
-#: Layout of the maps; another number is another directory of pins.
-SCHEMA = "v1"
-
 _IDLE = 3600.0  # seconds after which a reported aggregate is dropped
+_SETTLING = 0.02  # seconds after which no program that was replaced still runs
 _REFUSALS_PER_POLL = 256  # RSTs sent for one batch of events; the rest time out by themselves
+
+
+def objects() -> list[Path]:
+    """The compiled programs. Raises :class:`DatapathError` where one is missing."""
+    paths = [OBJECTS / f"{name}.bpf.o" for name in _PROGRAMS]
+    for path in paths:
+        if not path.exists():
+            raise DatapathError(f"{path.name} is missing from this installation: build it with `make bpf`")
+    return paths
 
 
 class EbpfDatapath:
@@ -71,7 +80,8 @@ class EbpfDatapath:
     ) -> None:
         self._sizes = checked_sizes(sizes or {})
         self._cgroup, self._agent = cgroup_root, agent_cgroup
-        self._pin_root, self._pins = pin_root, pin_root / SCHEMA
+        self._pin_root = pin_root
+        self._succession: Succession | None = None
         self._objects: list[BpfObject] = []
         self._tables: Tables | None = None
         self._placements: dict[str, str] = {}
@@ -84,19 +94,18 @@ class EbpfDatapath:
 
     def install(self) -> None:
         """Load, take over what an earlier agent left, attach when the first tables are in place."""
-        self._prepare_pins()
+        paths = objects()
+        self._pins = self._pin_root / build(paths)
+        before = self._prepare_pins()
         fds: dict[str, int] = {}
         programs: dict[str, int] = {}
-        for name in _PROGRAMS:
-            path = OBJECTS / f"{name}.bpf.o"
-            if not path.exists():
-                raise DatapathError(f"{path.name} is missing from this installation: build it with `make bpf`")
+        for path in paths:
             loaded = self._load(path)
             self._objects.append(loaded)
             fds.update(loaded.maps)
             programs.update(loaded.programs)
         self._programs, self._fds = programs, fds
-        self._open_maps(fds)
+        self._open_maps(fds, before)
         self._attachments = Attachments(self._pins, self._cgroup, programs)
         self._reaper, self._refusals = SocketReaper(), RefusalSender()
         self._tally = libbpf.link_create("attach tally", programs["tally"], 0, libbpf.TRACE_ITER)
@@ -108,13 +117,20 @@ class EbpfDatapath:
             self._attachments.take_over()
             self._attachments.attach_devices()
 
-    def _prepare_pins(self) -> None:
+    def _prepare_pins(self) -> Predecessor | None:
+        """A place for this build's pins; what another build has left that is attached, if there is such a thing."""
+        before = predecessor(self._pin_root, self._pins)
+        for pins in self._pin_root.iterdir() if self._pin_root.is_dir() else ():
+            unused = pins != self._pins or before is not None  # left by an attempt that failed
+            if unused and not (before and pins == before.pins) and not Attachments(pins, self._cgroup, {}).any():
+                shutil.rmtree(pins)
         try:
             self._pins.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise DatapathError(f"{self._pins} cannot be made: mount a bpffs at /sys/fs/bpf ({error})") from error
         if not _is_bpffs(self._pins):
             raise FeatureMissing("a bpffs at " + str(self._pin_root), "mount -t bpf bpf /sys/fs/bpf")
+        return before
 
     def _load(self, path: Path) -> BpfObject:
         try:
@@ -124,16 +140,19 @@ class EbpfDatapath:
                 raise FeatureMissing(f"what {path.stem} needs", f"use a kernel from 6.1 on ({error})") from error
             raise
 
-    def _open_maps(self, fds: Mapping[str, int]) -> None:
+    def _open_maps(self, fds: Mapping[str, int], before: Predecessor | None) -> None:
         cpus = libbpf.checked("count CPUs", libbpf.library().libbpf_num_possible_cpus())
         self._state_memory = mmap.mmap(fds["state"], mmap.PAGESIZE)
         self._state = layout.State.from_buffer(self._state_memory)
+        if before is not None:
+            self._succession = Succession(before, self._state, fds)
         self._keys = Map(fds["keys"], ctypes.c_uint32, layout.Keys)
         self._counters = counting.counters_map(fds["counters"])
         self._flows = Map(fds["flows"], layout.FlowKey, layout.FlowCounts * cpus)  # type: ignore[type-var]
         self._reported = Map(fds["reported"], layout.FlowKey, layout.FlowCounts)
         self._totals = Map(fds["totals"], ctypes.c_uint32, layout.FlowCounts)
         self._adopted = Map(fds["adopted"], layout.End, ctypes.c_uint32)
+        self._earlier_flows = Map(fds["earlier_flows"], layout.FlowKey, layout.FlowCounts)
         names = Map(fds["names"], layout.NameKey, layout.Name, "names")
         self._rules = Numbers(names, NameKind.RULE)
         self._banks = Banks(
@@ -162,6 +181,7 @@ class EbpfDatapath:
         for link in (self._tally, *self._judges):
             os.close(link)
         self._banks.close()
+        self._succession = None  # it holds the state too
         del self._state
         self._state_memory.close()
         self._reaper.close()
@@ -173,8 +193,10 @@ class EbpfDatapath:
     def uninstall(self) -> None:
         """Detach and unpin everything; with its last reference each link, program and map goes."""
         self.close()
-        Attachments(self._pins, self._cgroup, {}).detach()
-        shutil.rmtree(self._pin_root, ignore_errors=False) if self._pin_root.exists() else None
+        if self._pin_root.exists():
+            for pins in self._pin_root.iterdir():  # also of builds before this one
+                Attachments(pins, self._cgroup, {}).detach()
+            shutil.rmtree(self._pin_root)
 
     # --- tables -------------------------------------------------------------------------------
 
@@ -213,7 +235,9 @@ class EbpfDatapath:
             self._state.revision = tables.revision
             return
         self._enforce(tables)
-        if not self._attachments.attached():
+        if self._succession is not None:
+            self._succeed(self._succession)
+        elif not self._attachments.attached():
             self._begin()
 
     def _enforce(self, tables: Tables) -> None:
@@ -232,6 +256,19 @@ class EbpfDatapath:
         self._state.generation = generation
         self._state.levels = levels
         self._tables = tables
+        if self._succession is None:
+            self._look_at_sockets()
+
+    def _succeed(self, succession: Succession) -> None:
+        """Follow the build that ran before, whose programs decide until ours stand in their place."""
+        succession.carry()
+        succession.before.begin()
+        self._attachments.inherit(succession.before.pins)
+        time.sleep(_SETTLING)
+        succession.carry()
+        succession.settle()
+        succession.before.remove()
+        self._succession = None
         self._look_at_sockets()
 
     def _begin(self) -> None:
@@ -266,7 +303,7 @@ class EbpfDatapath:
 
     def _raw_flows(self) -> list[tuple[layout.FlowKey, layout.FlowCounts]]:
         self._look_at_sockets()
-        return [(key, samples.summed(per_cpu)) for key, per_cpu in self._flows.items_batched()]
+        return counting.aggregates(self._fds)
 
     def _look_at_sockets(self) -> None:
         """Look at every socket and every record.
@@ -313,8 +350,8 @@ class EbpfDatapath:
                 self._pending[now] = (key, counts)
             elif time.time() - now.last_seen > _IDLE:
                 self._totals.put(*counting.added(self._totals, key, counts))
-                self._flows.remove(key)
-                self._reported.remove(key)
+                for aggregates in (self._flows, self._earlier_flows, self._reported):
+                    aggregates.remove(key)
         return grown
 
     def reported(self, reported: Sequence[FlowSample]) -> None:
@@ -323,7 +360,7 @@ class EbpfDatapath:
 
     def counters(self) -> dict[str, int]:
         """All counters by name, those that are zero too."""
-        return counting.counted(self._counters)
+        return counting.counted(self._fds)
 
     def watch(self, handler: Callable[[Event], None]) -> int:
         """Deliver events to ``handler``; returns the descriptor that says when some wait."""

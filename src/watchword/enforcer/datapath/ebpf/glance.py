@@ -16,9 +16,10 @@ from watchword.enforcer.datapath.base import DatapathError, LiveConnection, Tabl
 from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf import counting, libbpf, samples
 from watchword.enforcer.datapath.ebpf._layout import NameKind
-from watchword.enforcer.datapath.ebpf.datapath import SCHEMA
+from watchword.enforcer.datapath.ebpf.datapath import objects
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import Map
+from watchword.enforcer.datapath.ebpf.predecessor import attached, build
 from watchword.enforcer.datapath.ebpf.records import connection
 
 
@@ -27,9 +28,9 @@ class Glance:
 
     def __init__(self, pin_root: Path) -> None:
         """Open them. Raises :class:`DatapathError` when there are none, or for anybody but root."""
-        self._pins = pin_root / SCHEMA
         self._fds: dict[str, int] = {}
         try:
+            self._pins = self._own(attached(pin_root))
             names = sorted(entry.name for entry in self._pins.iterdir() if entry.is_file())
         except PermissionError:
             raise DatapathError(f"{pin_root} is for root only; use sudo") from None
@@ -37,6 +38,14 @@ class Glance:
             raise DatapathError(f"no Enforcer has anything in the kernel at {pin_root}; check pin_dir") from None
         for name in names:
             self._open(name)
+
+    @staticmethod
+    def _own(pins: Path) -> Path:
+        """``pins`` if they are of the build that this code belongs to: of another one it cannot read the tables."""
+        if pins.name != build(objects()):
+            remedy = "restart the Enforcer, whose new version is installed but not started"
+            raise DatapathError(f"what is in the kernel is of another version: {remedy}")
+        return pins
 
     def _open(self, name: str) -> None:
         """Open one pin if it is a map; the others are links."""
@@ -72,15 +81,12 @@ class Glance:
 
     def counters(self) -> dict[str, int]:
         """All counters by name, those that are zero too."""
-        return counting.counted(counting.counters_map(self._fds["counters"]))
+        return counting.counted(self._fds)
 
     def verdicts(self) -> list[VerdictTotal]:
         """What flows of each verdict and reason have carried since the datapath was installed."""
-        cpus = libbpf.checked("count CPUs", libbpf.library().libbpf_num_possible_cpus())
-        flows = Map(self._fds["flows"], layout.FlowKey, layout.FlowCounts * cpus)  # type: ignore[type-var]
         totals = Map(self._fds["totals"], ctypes.c_uint32, layout.FlowCounts)
-        rows = ((key, samples.summed(per_cpu)) for key, per_cpu in flows.items_batched())
-        return counting.verdicts(totals, rows)
+        return counting.verdicts(totals, counting.aggregates(self._fds))
 
     def fills(self) -> list[TableFill]:
         """How full each table is."""

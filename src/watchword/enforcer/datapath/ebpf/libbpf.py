@@ -81,7 +81,7 @@ class LinkInfo(ctypes.Structure):
 
 
 class MapInfo(ctypes.Structure):
-    """struct bpf_map_info up to max_entries."""
+    """struct bpf_map_info up to btf_value_type_id."""
 
     _fields_ = [
         ("type", ctypes.c_uint32),
@@ -89,7 +89,22 @@ class MapInfo(ctypes.Structure):
         ("key_size", ctypes.c_uint32),
         ("value_size", ctypes.c_uint32),
         ("max_entries", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+        ("ifindex", ctypes.c_uint32),
+        ("btf_vmlinux_value_type_id", ctypes.c_uint32),
+        ("netns_dev", ctypes.c_uint64),
+        ("netns_ino", ctypes.c_uint64),
+        ("btf_id", ctypes.c_uint32),
+        ("btf_key_type_id", ctypes.c_uint32),
+        ("btf_value_type_id", ctypes.c_uint32),
     ]
+
+
+class BtfInfo(ctypes.Structure):
+    """struct bpf_btf_info up to id."""
+
+    _fields_ = [("btf", ctypes.c_uint64), ("btf_size", ctypes.c_uint32), ("id", ctypes.c_uint32)]
 
 
 class TcHook(ctypes.Structure):
@@ -156,6 +171,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_link_update": (_INT, [_INT, _INT, _POINTER]),
     "bpf_prog_query": (_INT, [_INT, _INT, ctypes.c_uint32, _POINTER, _POINTER, _POINTER]),
     "bpf_obj_get_info_by_fd": (_INT, [_INT, _POINTER, _POINTER]),
+    "bpf_btf_get_fd_by_id": (_INT, [ctypes.c_uint32]),
     "bpf_tc_hook_create": (_INT, [_POINTER]),
     "bpf_tc_hook_destroy": (_INT, [_POINTER]),
     "bpf_tc_attach": (_INT, [_POINTER, _POINTER]),
@@ -221,8 +237,8 @@ def link_update(what: str, link: int, program: int) -> None:
 
 def link_device(what: str, link: int) -> int:
     """The index of the device that a TCX link is attached to; 0 when it has been detached."""
-    info, size = LinkInfo(), ctypes.c_uint32(ctypes.sizeof(LinkInfo))
-    checked(what, library().bpf_obj_get_info_by_fd(link, ctypes.byref(info), ctypes.byref(size)))
+    info = LinkInfo()
+    _ask(what, link, info)
     return int(info.ifindex)
 
 
@@ -232,15 +248,34 @@ def is_map(fd: int) -> bool:
 
 
 def map_info(fd: int) -> MapInfo:
-    """Kind and sizes of a map."""
-    info, size = MapInfo(), ctypes.c_uint32(ctypes.sizeof(MapInfo))
-    checked("ask for the size of a map", library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)))
+    """What the kernel says of a map."""
+    info = MapInfo()
+    _ask("ask about a map", fd, info)
     return info
 
 
 def map_room(fd: int) -> int:
     """How many entries a map can hold."""
     return int(map_info(fd).max_entries)
+
+
+def btf_of(number: int) -> bytes:
+    """The BTF that the kernel holds under an ID."""
+    fd = checked("open the BTF of a map", library().bpf_btf_get_fd_by_id(number))
+    try:
+        info = BtfInfo()
+        _ask("ask for the size of the BTF of a map", fd, info)
+        data = ctypes.create_string_buffer(info.btf_size)
+        info = BtfInfo(ctypes.addressof(data), info.btf_size)
+        _ask("read the BTF of a map", fd, info)
+        return data.raw
+    finally:
+        os.close(fd)
+
+
+def _ask(what: str, fd: int, info: ctypes.Structure) -> None:
+    size = ctypes.c_uint32(ctypes.sizeof(info))
+    checked(what, library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)))
 
 
 def query_device(what: str, index: int, attach_type: int) -> int:

@@ -127,9 +127,6 @@ class Map(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Set one entry."""
-        self._update(key, value)
-
-    def _update(self, key: K, value: V) -> None:
         result = library().bpf_map_update_elem(self.fd, ctypes.byref(key), ctypes.byref(value), libbpf.ANY)
         self._stored("map update", result)
 
