@@ -79,7 +79,6 @@ class Engine:
                 self._follow(alteration)
         finally:
             self._state.muted = False
-        self._state.collect()
         for station in self._state.stations.values():
             station.total = station.local = None
         self._state.revision = revision

@@ -63,7 +63,7 @@ class Selector:
         self.networks: dict[str, None] = {}  # external networks that it sees and matches
         self.audience: dict[Station, int] = {}  # and how many of its placements use it
         self.own = element("selectors", key, expression)
-        self._members = 0
+        self._members: int  # the element of its members when they added up to ``_totalled``
         self._totalled: int | None = None
 
     def members(self) -> int:

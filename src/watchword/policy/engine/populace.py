@@ -51,6 +51,7 @@ class Populace:
     def _come(self, unit: Unit) -> None:
         state = self._state
         shift = state.units.put(unit)
+        state.number(shift.number, unit)
         state.standings[shift.number] = state.standing(unit, shift.joined)
         self.enter(shift.number, unit, shift.joined)
 

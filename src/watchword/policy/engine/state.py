@@ -41,12 +41,13 @@ class State:
         self.subjects: defaultdict[Membership, dict[Placement, None]] = defaultdict(dict)
         # of each unit, by number
         self.standings: dict[int, Standing] = {}
+        self._badge: list[int] = []  # a list, as the badges of thousands may be asked for at once
         self._entries: dict[int, UnitEntry] = {}  # as far as made
         self._totals: dict[int, int] = {}  # the elements of entries, as far as made
         # identities, by number
         self.present = BitMap()
         self.elements: dict[int, int] = {}
-        self._facts: dict[int, tuple[int, PeerFacts]] = {}  # badges, and what documents say of them
+        self._facts: dict[int, tuple[int, PeerFacts]] = {}  # the badge, and what documents say of it
         self.everybody = 0  # the sum of their elements
         self.everybody_element = 0  # the element of everybody in documents; 0 when there is nobody
         self.badges: dict[int, int] = {}  # to numbers
@@ -85,7 +86,7 @@ class State:
         if self.muted:
             crowd.total += change
             return
-        known = [(selector, selector.members()) for selector in crowd.selectors]
+        known = [(selector, selector.members()) for selector in crowd.selectors if selector.audience]
         crowd.total += change
         for selector, before in known:
             difference = selector.members() - before
@@ -112,6 +113,13 @@ class State:
         told, self._told = self._told, defaultdict(list)
         return told
 
+    def number(self, number: int, unit: Unit) -> None:
+        """A unit has come, and this is its number; whoever had it before has gone."""
+        if number == len(self._badge):
+            self._badge.append(unit.badge)
+        else:
+            self._badge[number] = unit.badge
+
     def station_of(self, unit: Unit) -> Station | None:
         """The unit's Enforcer, if it is known."""
         return self.stations.get(unit.enforcer)
@@ -128,17 +136,16 @@ class State:
     def forget(self, number: int) -> int:
         """A unit is present no longer. Returns the element that it had."""
         self.present.discard(number)
-        badge, _ = self._facts.pop(number)
-        del self.badges[badge]
+        del self.badges[self._badge[number]], self._facts[number]
         return self.elements.pop(number)
 
     def introduction(self, numbers: Iterable[int]) -> dict[int, PeerFacts]:
         """What documents say of present units, by badge."""
-        return dict(map(self._facts.__getitem__, numbers))  # map, as it may be for a hundred thousand
+        return dict(map(self._facts.__getitem__, numbers))  # map, as there may be a hundred thousand
 
     def badges_of(self, numbers: Iterable[int]) -> tuple[int, ...]:
         """The badges of present units."""
-        return tuple(self._facts[number][0] for number in numbers)
+        return tuple(map(self._badge.__getitem__, numbers))
 
     def enforcers_of(self, numbers: AbstractBitMap, known: AbstractBitMap) -> dict[str, EnforcerEntry]:
         """The Enforcers of present units, but for those of which some unit is known."""
