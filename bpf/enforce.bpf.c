@@ -98,8 +98,7 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 	return datagram_judge(skb, &d, &own, WW_IN);
 }
 
-SEC("cgroup_skb/ingress")
-int enforce_in(struct __sk_buff *skb)
+inline_always int enforce(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 	__u8 flags;
@@ -117,5 +116,13 @@ int enforce_in(struct __sk_buff *skb)
 		return WW_PASS;
 	return record_in(skb, sk, flags);
 }
+
+#ifndef WW_CAPTURE
+SEC("cgroup_skb/ingress")
+int enforce_in(struct __sk_buff *skb)
+{
+	return enforce(skb);
+}
+#endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

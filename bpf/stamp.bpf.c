@@ -193,6 +193,7 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 	return stamp_segment(skb, sk, at, flags);
 }
 
+#ifndef WW_CAPTURE
 /* Devices with an Ethernet header: veth, lo, physical. */
 SEC("tc")
 int stamp_ethernet(struct __sk_buff *skb)
@@ -206,5 +207,6 @@ int stamp_plain(struct __sk_buff *skb)
 {
 	return stamp(skb, 0);
 }
+#endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -31,6 +31,7 @@ enum ww_limit {
 	WW_BANK_BITS = 32,
 	WW_MAX_FLOWS = 65536,	/* aggregated flows */
 	WW_MAX_DATAGRAMS = 65536,	/* datagram flows awaiting replies */
+	WW_SNAP_MAX = 16384,	/* bytes told of one captured packet at most */
 	WW_BAD_PROOFS = 8,		/* wrong SYN-ACK proofs after which a connecting socket gives up */
 };
 
@@ -375,6 +376,46 @@ struct ww_event {
 	__u32 sequence;		/* of the SYN, host order */
 	__u64 netns;		/* cookie */
 	__u64 socket;		/* cookie, 0 where it is not known */
+};
+
+/* Which packets a capture wants; written before its programs are in force. */
+struct ww_filter {
+	struct ww_address remote;	/* compared in its first bits */
+	__u32 bits;		/* 0: whatever the remote address is */
+	__u32 unit;		/* badge */
+	__u32 snap;		/* bytes told of each packet, from the IP header on */
+	__u32 rate;		/* packets told in a second, on the whole host */
+	__u16 port;		/* of either end, host order; 0: any */
+	__u8 pad[6];
+};
+
+enum ww_known {
+	WW_KNOWN_RECORD = 1,	/* the connection has a record: peer and rule are its */
+	WW_KNOWN_EXISTING = 2,	/* ... and is older than the Enforcer */
+	WW_KNOWN_RULE = 4,	/* the refusal said who was refused, and by which rule */
+};
+
+/* A packet that was judged; its bytes follow, from the IP header on. */
+struct ww_captured {
+	__u64 time;		/* ns since boot */
+	__u32 unit;		/* badge of the local end */
+	__u32 peer;		/* badge of the remote end, 0 for none that is known here */
+	__u32 rule;		/* the agent's number for a rule key; 0 for a default */
+	__u32 revision;
+	__u32 length;		/* of the IP packet; may be more than is told */
+	__u32 told;		/* bytes that follow */
+	__u32 device;		/* index of the interface */
+	__u8 direction;
+	__u8 action;
+	__u8 reason;
+	__u8 known;		/* enum ww_known */
+};
+
+/* Packets that a capture wanted and did not get. */
+enum ww_missed {
+	WW_MISSED_RATE = 0,	/* more in a second than were asked for */
+	WW_MISSED_ROOM = 1,	/* the reader was too slow */
+	WW_MISSED_MAX = 2,
 };
 
 #endif /* WW_API_H */

@@ -12,6 +12,9 @@
 #ifndef WW_FLOW_H
 #define WW_FLOW_H
 
+#ifdef WW_CAPTURE
+#include "scene.h"
+#endif
 #include "kernel.h"
 #include "policy.h"
 #include "siphash.h"
@@ -333,6 +336,9 @@ own_frame void report_refusal(const struct ww_address *remote, __u32 unit, __u32
 	}
 	count_drop(why >> 32);
 	aggregate(&key, &more);
+#ifdef WW_CAPTURE
+	note_refusal(peer, key.rule);
+#endif
 }
 
 /* Where and why a packet was refused, in one register: a call takes five. */

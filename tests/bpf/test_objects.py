@@ -18,6 +18,8 @@ PROGRAMS = {
     "stamp": {"stamp_ethernet", "stamp_plain"},
     "refuse": {"refuse4", "refuse6"},
     "enforce": {"enforce_in"},
+    "capture_in": {"enforce_in"},
+    "capture_out": {"stamp_ethernet", "stamp_plain"},
     "sweep": {"judge", "judge_announced", "judge_connecting", "tally"},
 }
 

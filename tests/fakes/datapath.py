@@ -142,6 +142,10 @@ class MemoryDatapath:
             self.kernel.keep_existing = keep
             self.kernel.history.append("keep_existing" if keep else "cut_existing")
 
+    def reattach(self) -> None:
+        self._check()
+        self.kernel.history.append("reattach")
+
     def look(self) -> None:
         self._check()
 

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "flows": "flows",
     "netstat": "netstat",
     "counters": "counters",
+    "capture": "capture",
     "explain": "explain",
     "wait": "wait",
     "token": "tokens",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from watchword.cli.bothends import other_ends, with_other_end
 from watchword.cli.failure import ExitCode, Failure
 from watchword.cli.options import Filter, Json, Namespace, ProfileName, connect, seconds
 
@@ -29,6 +30,7 @@ _COLUMNS = (
     "port",
     "decided by",
     "because",
+    "other end",
     "proof",
     "conns",
     "bytes",
@@ -58,6 +60,9 @@ def flows(
 ) -> None:
     """Show flows, oldest first. Each end of a connection reports for itself.
 
+    Where both ends' reports are in one answer, each says what the other end decided (otherEnd in JSON); not with
+    --follow.
+
     With --json and --follow, each record is one line. A lost connection to the Console is taken up where it broke.
     """
     from watchword.cli import output
@@ -72,10 +77,12 @@ def flows(
     with connect(profile, namespace) as client:
         if not follow:
             records = _newest(client, params, limit)
+            others = other_ends(records)
+            told = [with_other_end(record, others.get(record["ID"])) for record in records]
             if json:
-                output.json_document(records)
+                output.json_document(told)
             else:
-                output.table(_COLUMNS, [_row(record) for record in records])
+                output.table(_COLUMNS, [_row(record) for record in told])
             return
         stream = _following(client, params, limit if since else 0)
         try:
@@ -138,11 +145,14 @@ def end_name(record: Mapping[str, Any], end: str) -> str:
 
 def because(record: Mapping[str, Any]) -> str:
     """Why it was decided so: the rule, the default, or the reason of a drop."""
-    if record["reason"] != "policy":
-        return str(record["reason"])
     if record["policyID"] in ("", "default"):
-        return "default"
-    return "/".join(part for part in (record["policyName"], record["ruleName"]) if part)
+        rule = "default"
+    else:
+        rule = "/".join(part for part in (record["policyName"], record["ruleName"]) if part)
+    if record["reason"] == "policy":
+        return rule
+    older = str(record["reason"]).startswith("existing")  # than the Enforcer, and judged all the same
+    return f"{record['reason']}: {rule}" if older else str(record["reason"])
 
 
 def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
@@ -157,11 +167,16 @@ def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
         format_flow(record["protocol"], record["destinationPort"]),
         record["reportedBy"].lower(),
         because(record) + observed,
+        _other(record.get("otherEnd")),
         "proved" if record["proved"] else "",
         record["value"],
         record["bytesIn"] + record["bytesOut"],
         f"{record['latencyUs'] / 1000:.2f} ms" if record["latencyUs"] else "",
     )
+
+
+def _other(other: Mapping[str, Any] | None) -> str:
+    return f"{other['action']}: {because(other)}" if other else ""
 
 
 def _line(record: Mapping[str, Any]) -> None:
@@ -170,7 +185,7 @@ def _line(record: Mapping[str, Any]) -> None:
 
     from watchword.cli import output
 
-    when, action, source, destination, port, end, why, proof, count, _size, latency = map(
+    when, action, source, destination, port, end, why, _other_end, proof, count, _size, latency = map(
         output.printable, _row(record)
     )
     extras = ", ".join(part for part in (proof, f"{count} conns", latency) if part)

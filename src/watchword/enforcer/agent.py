@@ -18,7 +18,7 @@ from typing import Any
 from watchword.enforcer import cgroups, credential, enrolment, facts, files, removal, starting
 from watchword.enforcer.control import ControlSocket, StartUnit, UnitReady
 from watchword.enforcer.credential import Credential
-from watchword.enforcer.datapath.base import Datapath
+from watchword.enforcer.datapath.base import Datapath, DatapathError
 from watchword.enforcer.errors import EnforcerError, UnreachableError
 from watchword.enforcer.guard import Guard
 from watchword.enforcer.household import Household
@@ -45,6 +45,7 @@ class Agent:
         self.guard: Guard | None = None
         self._factory = datapath_factory
         self._stop = asyncio.Event()
+        self._capturing = False
 
     async def run(self) -> None:
         """Enrol if need be, then stand guard until :meth:`stop`, SIGTERM or SIGINT."""
@@ -86,6 +87,25 @@ class Agent:
         if guard.enforcement.installed:
             guard.enforcement.datapath.look()
         return {"counters": guard.own_counters()}
+
+    def begin_capture(self) -> dict[str, Any]:
+        """One capture at a time: each takes the place of the same programs."""
+        guard = self._on_duty()
+        if not guard.enforcement.installed:
+            raise EnforcerError("no packet is judged on this host: there is no revision in force yet")
+        if self._capturing:
+            raise EnforcerError("somebody captures on this host already; wait for the end of that")
+        self._capturing = True
+        return {}
+
+    def end_capture(self) -> None:
+        """Put the agent's own programs back."""
+        self._capturing = False
+        if self.guard is not None and not self.guard.removed and self.guard.enforcement.installed:
+            try:
+                self.guard.enforcement.datapath.reattach()
+            except DatapathError as error:  # the capture's judge alike; the next agent replaces them
+                _log.error("the programs of a capture stay in place: %s", error)
 
     async def remove_everything(self) -> dict[str, Any]:
         """Uninstall, and stop soon after the answer is out."""

@@ -1,9 +1,9 @@
-"""The agent's Unix socket: how ``watchword run`` and ``watchword enforcer`` talk to it.
+"""The agent's Unix socket: how ``watchword run``, ``watchword enforcer`` and ``watchword capture`` talk to it.
 
 One request and one answer to a connection, each a line of JSON; for ``run`` the connection stays open
-until the command has started, so that the agent notices a client that gives up. Only root (and the
-agent's own user) may ask: the socket has mode 0600, and the kernel's word about the peer is checked
-besides, because a file's mode is easily changed by mistake.
+until the command has started, for a capture as long as it goes on, so that the agent notices a client
+that is gone. Only root (and the agent's own user) may ask: the socket has mode 0600, and the kernel's
+word about the peer is checked besides, because a file's mode is easily changed by mistake.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ class AskLook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """Bring what the kernel's tables say of live connections up to date."""
 
 
+class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request", tag="capture"):
+    """Let somebody put programs with a witness in place of the agent's, until this connection ends."""
+
+
 class Uninstall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request", tag="uninstall"):
     """Remove everything and stop."""
 
@@ -69,7 +73,7 @@ class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     reason: str
 
 
-Request = StartUnit | AskStatus | AskLook | Uninstall
+Request = StartUnit | AskStatus | AskLook | Capture | Uninstall
 Answer = UnitReady | Report | Refusal
 
 decode_request = msgspec.json.Decoder(Request).decode
@@ -91,6 +95,12 @@ class Owner(Protocol):
 
     def look(self) -> dict[str, Any]:
         """Look at all connections now; what only the agent counts."""
+
+    def begin_capture(self) -> dict[str, Any]:
+        """Somebody is about to capture; raises :class:`EnforcerError` if somebody else does."""
+
+    def end_capture(self) -> None:
+        """The capture is over, however it ended."""
 
     async def remove_everything(self) -> dict[str, Any]:
         """Uninstall; the agent stops afterwards."""
@@ -157,11 +167,13 @@ class ControlSocket:
             return
         try:
             await _answer(writer, answer)
-            if isinstance(answer, UnitReady):
-                await reader.read()  # until the command runs, or the client is gone
+            if isinstance(request, StartUnit | Capture):
+                await reader.read()  # until the command runs or the capture ends, or the client is gone
         finally:
             if isinstance(answer, UnitReady):
                 self._owner.unit_abandoned(answer.native_id)
+            elif isinstance(request, Capture):
+                self._owner.end_capture()
 
     async def _do(self, request: Request) -> Answer:
         match request:
@@ -171,6 +183,8 @@ class ControlSocket:
                 return Report(self._owner.status())
             case AskLook():
                 return Report(self._owner.look())
+            case Capture():
+                return Report(self._owner.begin_capture())
             case Uninstall():
                 return Report(await self._owner.remove_everything())
 

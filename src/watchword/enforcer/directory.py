@@ -15,28 +15,38 @@ from watchword.enforcer.settings import Settings
 from watchword.enforcer.store import RevisionStore
 from watchword.policy.compile import compile as compiled
 from watchword.policy.tables import Tables
-from watchword.wire.policy import PolicyDocument
+from watchword.wire.policy import PolicyDocument, RuleEntry
 
 
 class Directory:
-    """The names of one policy document. Pure, but for :func:`stored`."""
+    """The names of a policy document, and those that earlier ones had. Pure, but for :func:`stored`."""
 
     def __init__(self, document: PolicyDocument) -> None:
+        self._identities: dict[int, dict[str, Any]] = {}
+        self._rules: dict[str, RuleEntry] = {}
+        self.learn(document)
+
+    def learn(self, document: PolicyDocument) -> None:
+        """Another document is in force; who has left is remembered."""
         self._document = document
-        self._units = {unit.badge: (key, unit) for key, unit in document.units.items()}
         self._book: AddressBook | None = None
+        self._units = {unit.badge: (key, unit) for key, unit in document.units.items()}
+        for badge, peer in document.peers.items():
+            self._identities[badge] = _identity(badge, peer.unit, peer.name, peer.namespace, [])
+        for badge, (key, unit) in self._units.items():
+            self._identities[badge] = _identity(badge, key, unit.name, unit.namespace, list(unit.tags))
+        self._rules.update(document.rules)
+
+    @property
+    def revision(self) -> int:
+        """The revision of the document in force."""
+        return self._document.revision
 
     def unit(self, badge: int) -> dict[str, Any] | None:
         """One identity: what the document says of it. Tags are known of this host's units only."""
         if not badge:
             return None
-        if badge in self._units:
-            key, unit = self._units[badge]
-            return _identity(badge, key, unit.name, unit.namespace, list(unit.tags))
-        peer = self._document.peers.get(badge)
-        if peer is None:
-            return _identity(badge, "", "", "", [])
-        return _identity(badge, peer.unit, peer.name, peer.namespace, [])
+        return self._identities.get(badge) or _identity(badge, "", "", "", [])
 
     def network(self, address: str) -> str:
         """The name of the external network that speaks for an address; "" when there is none."""
@@ -51,7 +61,7 @@ class Directory:
 
     def rule(self, key: str) -> dict[str, str]:
         """A rule by its key: its ruleset's name and its own; of one that is gone the key alone."""
-        entry = self._document.rules.get(key)
+        entry = self._rules.get(key)
         if entry is None:
             return {"key": key, "ruleset": "", "namespace": "", "name": ""}
         return {"key": key, "ruleset": entry.ruleset_name, "namespace": entry.namespace, "name": entry.name}
@@ -71,7 +81,12 @@ class Directory:
 
 
 def stored(settings: Settings) -> Directory:
-    """The directory of the revision on disk; an empty one when there is none yet.
+    """The directory of the revision on disk; an empty one when there is none yet. Raises as :func:`document` does."""
+    return Directory(document(settings))
+
+
+def document(settings: Settings) -> PolicyDocument:
+    """The revision on disk; an empty one when there is none yet.
 
     Raises :class:`EnforcerError` for anybody but root, and when what is there cannot be used.
     """
@@ -80,7 +95,7 @@ def stored(settings: Settings) -> Directory:
         signed = RevisionStore(settings.data, enrolled.console_public, enrolled.enforcer).load() if enrolled else None
     except PermissionError:
         raise EnforcerError(f"{settings.data} is for root only; use sudo") from None
-    return Directory(signed.document if signed else PolicyDocument(0))
+    return signed.document if signed else PolicyDocument(0)
 
 
 def _identity(badge: int, unit: str, name: str, namespace: str, tags: list[str]) -> dict[str, Any]:

@@ -6,13 +6,14 @@ policed by then, and becomes the command. Nothing of the command runs before tha
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 import shutil
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from watchword.enforcer.control import (
     Answer,
     AskLook,
     AskStatus,
+    Capture,
     Refusal,
     Report,
     Request,
@@ -71,6 +73,20 @@ def status(settings: Settings) -> dict[str, Any]:
 def look(settings: Settings) -> dict[str, Any]:
     """Let the running agent bring the kernel's tables up to date; what it counts itself."""
     return _facts(settings.socket_path, AskLook())
+
+
+@contextlib.contextmanager
+def capturing(settings: Settings) -> Iterator[socket.socket]:
+    """Be allowed to put programs in place of the agent's. The socket becomes readable when the agent is gone.
+
+    Afterwards the agent's own are back, unless it has died. Raises :class:`EnforcerError` when it does not allow it.
+    """
+    with _connected(settings.socket_path) as connection:
+        _ask(connection, Capture())
+        yield connection
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(1)  # its end: they are back
 
 
 def ask_uninstall(settings: Settings) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Diary:
         self.started: list[StartUnit] = []
         self.abandoned: list[str] = []
         self.fail = ""
+        self.captures: list[str] = []
+        self.ended = asyncio.Event()
 
     async def start_unit(self, request: StartUnit) -> UnitReady:
         if self.fail:
@@ -39,6 +41,17 @@ class Diary:
 
     def status(self) -> dict[str, Any]:
         return {"name": "host"}
+
+    def begin_capture(self) -> dict[str, Any]:
+        if self.fail:
+            raise EnforcerError(self.fail)
+        self.captures.append("begun")
+        self.ended.clear()
+        return {}
+
+    def end_capture(self) -> None:
+        self.captures.append("ended")
+        self.ended.set()
 
     def look(self) -> dict[str, Any]:
         return {"counters": {}}
@@ -85,6 +98,26 @@ async def test_the_socket_is_private_from_its_first_moment(bench: Bench) -> None
 async def test_status(bench: Bench) -> None:
     assert await asyncio.to_thread(run.status, bench.settings) == {"name": "host"}
     assert await bench.say(b'{"request":"status"}\n') == Report({"name": "host"})
+
+
+async def test_a_capture_lasts_as_long_as_its_connection(bench: Bench) -> None:
+    def capture() -> list[str]:
+        with run.capturing(bench.settings):
+            return list(bench.diary.captures)
+
+    assert await asyncio.to_thread(capture) == ["begun"]
+    assert bench.diary.captures == ["begun", "ended"], "over before the command goes on"
+    reader, writer = await asyncio.open_unix_connection(bench.path)
+    writer.write(b'{"request":"capture"}\n')
+    assert await reader.readline()
+    assert bench.diary.captures[2:] == ["begun"]
+    writer.transport.abort()  # as when it is killed
+    async with asyncio.timeout(10):
+        await bench.diary.ended.wait()
+    assert bench.diary.captures[2:] == ["begun", "ended"]
+    bench.diary.fail = "somebody captures already"
+    assert await bench.say(b'{"request":"capture"}\n') == Refusal("somebody captures already")
+    assert len(bench.diary.captures) == 4
 
 
 @pytest.mark.parametrize(

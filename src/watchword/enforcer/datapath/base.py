@@ -128,6 +128,37 @@ class VerdictTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureFilter:
+    """Which packets of a unit a capture wants, and how much of each."""
+
+    unit_badge: int
+    remote: str = ""  # CIDR of the other end; "" for all
+    port: int = 0  # of either end; 0 for all
+    snap: int = 0  # bytes of each packet; 0 for as many as there can be
+    rate: int = 5000  # packets in a second, on the whole host
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedPacket:
+    """A packet as it was judged; ``content`` is its beginning, from the IP header on."""
+
+    time: float  # Unix time
+    direction: Literal["incoming", "outgoing"]
+    action: Literal["Allow", "Reject"]
+    reason: str
+    unit_badge: int
+    peer_badge: int  # 0 for none that its record or refusal names
+    recorded: bool  # the connection has a record: what is said of its peer is the record's
+    existing: bool  # and is older than the datapath
+    rule: str  # rule key, if ``decided``; "" for a default
+    decided: bool  # rule and peer are known of this packet
+    revision: int
+    device: int  # index of the interface
+    length: int  # of the whole packet
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BadgeMissed:
     """A handshake carried a badge that is in no table."""
 
@@ -181,6 +212,9 @@ class Datapath(Protocol):
 
         Called every second. Raises :class:`DatapathError` naming what cannot be policed now.
         """
+
+    def reattach(self) -> None:
+        """Put this agent's programs back where a capture has put others that judge alike."""
 
     def revision(self) -> int:
         """The revision the kernel decides by now; 0 before the first ``apply``."""

@@ -29,6 +29,7 @@ class Limit(IntEnum):
     BANK_BITS = 32
     MAX_FLOWS = 65536
     MAX_DATAGRAMS = 65536
+    SNAP_MAX = 16384
     BAD_PROOFS = 8
 
 
@@ -126,6 +127,22 @@ class Adopting(IntEnum):
     NONE = 0
     RECORDS = 1
     NEIGHBOURS = 2
+
+
+class Known(IntEnum):
+    """enum ww_known."""
+
+    RECORD = 1
+    EXISTING = 2
+    RULE = 4
+
+
+class Missed(IntEnum):
+    """enum ww_missed."""
+
+    RATE = 0
+    ROOM = 1
+    MAX = 2
 
 
 
@@ -449,4 +466,37 @@ class Name(ctypes.Structure):
 
     _fields_ = [
         ("text", ctypes.c_char * 192),  # 0
+    ]
+
+
+class Filter(ctypes.Structure):
+    """struct ww_filter, 40 bytes."""
+
+    _fields_ = [
+        ("remote", Address),  # 0
+        ("bits", ctypes.c_uint32),  # 16
+        ("unit", ctypes.c_uint32),  # 20
+        ("snap", ctypes.c_uint32),  # 24
+        ("rate", ctypes.c_uint32),  # 28
+        ("port", ctypes.c_uint16),  # 32
+        ("pad", ctypes.c_uint8 * 6),  # 34
+    ]
+
+
+class Captured(ctypes.Structure):
+    """struct ww_captured, 40 bytes."""
+
+    _fields_ = [
+        ("time", ctypes.c_uint64),  # 0
+        ("unit", ctypes.c_uint32),  # 8
+        ("peer", ctypes.c_uint32),  # 12
+        ("rule", ctypes.c_uint32),  # 16
+        ("revision", ctypes.c_uint32),  # 20
+        ("length", ctypes.c_uint32),  # 24
+        ("told", ctypes.c_uint32),  # 28
+        ("device", ctypes.c_uint32),  # 32
+        ("direction", ctypes.c_uint8),  # 36
+        ("action", ctypes.c_uint8),  # 37
+        ("reason", ctypes.c_uint8),  # 38
+        ("known", ctypes.c_uint8),  # 39
     ]

@@ -89,6 +89,7 @@ class Attachments:
         """Put this agent's programs behind all links and hooks that an earlier one left."""
         for name, (program, _) in _CGROUP.items():
             self._update(name, self._programs[program])
+        self._devices.clear()
         self.attach_devices()
 
     def inherit(self, pins: Path) -> None:

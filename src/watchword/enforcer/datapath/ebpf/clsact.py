@@ -67,12 +67,12 @@ class Clsact:
 
     def holds(self, index: int) -> bool:
         """Whether the filter is there, with the program that was attached last."""
-        found = _query(index)
+        found = program_at(index)
         return found is not None and found == self._programs.get(index)
 
     def detach(self, index: int) -> None:
         """Remove the filter, and the qdisc if it was made here and nothing else is on it."""
-        if _query(index) is not None:
+        if program_at(index) is not None:
             options = _options()
             result = libbpf.library().bpf_tc_detach(_hook(index), ctypes.byref(options))
             libbpf.checked(f"remove the filter of device {index}", result)
@@ -122,7 +122,7 @@ def _options(program: int | None = None) -> libbpf.TcOptions:
     return options
 
 
-def _query(index: int) -> int | None:
+def program_at(index: int) -> int | None:
     """The ID of the program in our filter; None when there is no such filter."""
     options = _options()
     result = libbpf.library().bpf_tc_query(_hook(index), ctypes.byref(options))
@@ -133,3 +133,11 @@ def _query(index: int) -> int | None:
             return None
         raise
     return int(options.prog_id)
+
+
+def replace_at(index: int, program: int) -> None:
+    """Put another program into our filter at a device, between two packets."""
+    options = _options(program)
+    libbpf.checked(
+        f"replace the filter of device {index}", libbpf.library().bpf_tc_attach(_hook(index), ctypes.byref(options))
+    )

@@ -295,6 +295,11 @@ class EbpfDatapath:
         if self._attachments.attached():
             self._attachments.attach_devices()
 
+    def reattach(self) -> None:
+        """Put this agent's own programs behind all links and hooks."""
+        if self._attachments.attached():
+            self._attachments.take_over()
+
     def revision(self) -> int:
         """The revision in force, also one that an earlier agent applied."""
         return int(self._state.revision) if self._state.generation else 0

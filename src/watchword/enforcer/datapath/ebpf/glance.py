@@ -23,29 +23,32 @@ from watchword.enforcer.datapath.ebpf.predecessor import attached, build
 from watchword.enforcer.datapath.ebpf.records import connection
 
 
+def pins_in_force(pin_root: Path) -> Path:
+    """The pins at work, if they are of the build that this code belongs to: of another one it cannot read the tables.
+
+    Raises :class:`DatapathError` when they are not, when there are none, and for anybody but root.
+    """
+    try:
+        pins = attached(pin_root)
+    except PermissionError:
+        raise DatapathError(f"{pin_root} is for root only; use sudo") from None
+    except FileNotFoundError:
+        raise DatapathError(f"no Enforcer has anything in the kernel at {pin_root}; check pin_dir") from None
+    if pins.name != build(objects()):
+        remedy = "restart the Enforcer, whose new version is installed but not started"
+        raise DatapathError(f"what is in the kernel is of another version: {remedy}")
+    return pins
+
+
 class Glance:
     """The pinned tables of one Enforcer. Close it."""
 
     def __init__(self, pin_root: Path) -> None:
         """Open them. Raises :class:`DatapathError` when there are none, or for anybody but root."""
         self._fds: dict[str, int] = {}
-        try:
-            self._pins = self._own(attached(pin_root))
-            names = sorted(entry.name for entry in self._pins.iterdir() if entry.is_file())
-        except PermissionError:
-            raise DatapathError(f"{pin_root} is for root only; use sudo") from None
-        except FileNotFoundError:
-            raise DatapathError(f"no Enforcer has anything in the kernel at {pin_root}; check pin_dir") from None
-        for name in names:
+        self._pins = pins_in_force(pin_root)
+        for name in sorted(entry.name for entry in self._pins.iterdir() if entry.is_file()):
             self._open(name)
-
-    @staticmethod
-    def _own(pins: Path) -> Path:
-        """``pins`` if they are of the build that this code belongs to: of another one it cannot read the tables."""
-        if pins.name != build(objects()):
-            remedy = "restart the Enforcer, whose new version is installed but not started"
-            raise DatapathError(f"what is in the kernel is of another version: {remedy}")
-        return pins
 
     def _open(self, name: str) -> None:
         """Open one pin if it is a map; the others are links."""

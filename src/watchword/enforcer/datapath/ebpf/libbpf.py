@@ -107,6 +107,23 @@ class BtfInfo(ctypes.Structure):
     _fields_ = [("btf", ctypes.c_uint64), ("btf_size", ctypes.c_uint32), ("id", ctypes.c_uint32)]
 
 
+class ProgramInfo(ctypes.Structure):
+    """struct bpf_prog_info up to name."""
+
+    _fields_ = [
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("tag", ctypes.c_uint8 * 8),
+        ("lengths", ctypes.c_uint32 * 2),
+        ("instructions", ctypes.c_uint64 * 2),
+        ("load_time", ctypes.c_uint64),
+        ("created_by_uid", ctypes.c_uint32),
+        ("nr_map_ids", ctypes.c_uint32),
+        ("map_ids", ctypes.c_uint64),
+        ("name", ctypes.c_char * 16),
+    ]
+
+
 class TcHook(ctypes.Structure):
     """struct bpf_tc_hook."""
 
@@ -153,6 +170,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__next_program": (_POINTER, [_POINTER, _POINTER]),
     "bpf_program__name": (_STRING, [_POINTER]),
     "bpf_program__fd": (_INT, [_POINTER]),
+    "bpf_prog_get_fd_by_id": (_INT, [ctypes.c_uint32]),
+    "bpf_map__reuse_fd": (_INT, [_POINTER, _INT]),
     "bpf_map__name": (_STRING, [_POINTER]),
     "bpf_map__fd": (_INT, [_POINTER]),
     "bpf_map__set_pin_path": (_INT, [_POINTER, _STRING]),
@@ -184,6 +203,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "ring_buffer__free": (None, [_POINTER]),
     "ring_buffer__consume": (_INT, [_POINTER]),
     "ring_buffer__epoll_fd": (_INT, [_POINTER]),
+    "ring_buffer__poll": (_INT, [_POINTER, _INT]),
 }
 
 
@@ -240,6 +260,25 @@ def link_device(what: str, link: int) -> int:
     info = LinkInfo()
     _ask(what, link, info)
     return int(info.ifindex)
+
+
+def link_program(what: str, link: int) -> int:
+    """The ID of the program behind a link."""
+    info, size = LinkInfo(), ctypes.c_uint32(ctypes.sizeof(LinkInfo))
+    checked(what, library().bpf_obj_get_info_by_fd(link, ctypes.byref(info), ctypes.byref(size)))
+    return int(info.prog_id)
+
+
+def program_of_id(number: int) -> int:
+    """A new descriptor of a loaded program."""
+    return checked("open a program by its ID", library().bpf_prog_get_fd_by_id(number))
+
+
+def program_info(fd: int) -> ProgramInfo:
+    """ID and name of a loaded program."""
+    info, size = ProgramInfo(), ctypes.c_uint32(ctypes.sizeof(ProgramInfo))
+    checked("ask about a program", library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)))
+    return info
 
 
 def is_map(fd: int) -> bool:

@@ -25,10 +25,18 @@ _INTERNAL = ".data."
 class BpfObject:
     """One compiled object, loaded; its maps are taken from ``pins`` where they exist, else pinned there.
 
-    ``sizes`` are numbers of entries by name of map, for maps that do not exist yet.
+    ``sizes`` are numbers of entries by name of map, for maps that do not exist yet. The maps in ``passing`` are never
+    pinned, and go with the descriptors: a number is that of a map to use, None means a new one.
     """
 
-    def __init__(self, path: Path, pins: Path, sizes: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pins: Path,
+        sizes: Mapping[str, int] | None = None,
+        passing: Mapping[str, int | None] | None = None,
+    ) -> None:
+        self._passing = dict(passing or {})
         self._log = ctypes.create_string_buffer(_LOG_SIZE)
         options = libbpf.OpenOptions(sz=ctypes.sizeof(libbpf.OpenOptions))
         options.kernel_log_buf = ctypes.cast(self._log, ctypes.c_char_p)
@@ -47,7 +55,10 @@ class BpfObject:
         handles = list(_walk(lib.bpf_object__next_map, self._handle))
         for handle in handles:
             name = _map_name(handle)
-            if not name.startswith("."):
+            used = self._passing.get(name)
+            if used is not None:
+                checked(f"use {name}", lib.bpf_map__reuse_fd(handle, used))
+            elif name not in self._passing and not name.startswith("."):
                 checked(f"pin {name}", lib.bpf_map__set_pin_path(handle, os.fsencode(pins / name)))
                 room = _pinned_room(pins / name) or sizes.get(name)
                 if room:
