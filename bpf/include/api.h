@@ -39,6 +39,7 @@ enum ww_limit {
 enum ww_class {
 	WW_CLASS_NONE = 0,
 	WW_CLASS_SOMEWHERE = 1,
+	WW_CLASS_EXCLUDED = 2,	/* an address that is left alone; verdicts say so too */
 	WW_CLASS_FIRST = 16,
 };
 

@@ -16,6 +16,7 @@ struct listener {
 	__u32 unit;	/* badge */
 	__u32 class;
 	__u16 port;	/* host order */
+	bool excluded;	/* the peer's network is left alone: what it says of itself does not matter */
 };
 
 /* Finds the unit that a socket is of; false when there is none, which refuses. */
@@ -193,7 +194,7 @@ inline_always int server_announced(const struct segment *seg, const struct liste
 	return WW_PASS;
 }
 
-/* Asks the tables whether a peer may come in, and remembers that it may. */
+/* Asks the tables whether a peer may come in by its identity, and remembers that it may. */
 own_frame int server_ask(struct __sk_buff *skb, const struct segment *seg, struct listener *at, __u32 badge)
 {
 	struct ww_verdict *verdict = NULL;
@@ -202,6 +203,9 @@ own_frame int server_ask(struct __sk_buff *skb, const struct segment *seg, struc
 	struct question q;
 
 	if (!server_placed(skb, at))
+		return WW_DROP;
+	at->excluded = class_of_address(&seg->remote, at->bank) == WW_CLASS_EXCLUDED;
+	if (at->excluded)
 		return WW_DROP;
 	peer = server_peer(skb, seg, at, badge);
 	if (!peer)
@@ -251,7 +255,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, s
 		return server_placed(skb, at) ? server_drop(seg, at, badge, WW_REASON_SYN_PAYLOAD) : WW_DROP;
 	answer = server_admits(skb, seg, at, badge);
 	if (!answer)
-		return WW_DROP;
+		return at->excluded ? server_syn_without_identity(skb, seg, at) : WW_DROP;
 	pair = keys_of(answer->enforcer);
 	if (!pair || !pairwise_key(pair, state.epoch, option.epoch))
 		return server_drop(seg, at, badge, WW_REASON_KEY_MISSING);

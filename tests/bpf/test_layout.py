@@ -29,6 +29,7 @@ def test_the_layouts_are_those_of_the_header(tmp_path: Path) -> None:
 def test_numbers_mean_the_same_to_the_policy_engine() -> None:
     assert tables.NO_CLASS == layout.Class.NONE
     assert tables.SOMEWHERE == layout.Class.SOMEWHERE
+    assert tables.EXCLUDED == layout.Class.EXCLUDED
     assert tables.FIRST_CLASS == layout.Class.FIRST
     defined = re.search(r"#define WW_ANY_PROTOCOL (\d+)", (BPF / "lib/policy.h").read_text())
     assert defined is not None

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from tests.console.certificates import certificate
 from tests.console.rig import Peer, Running, enrol
 from tests.console.test_rest_conventions import create, problem
+from watchword.identity.keys import SignatureError
+from watchword.identity.signatures import verify_boundaries
 from watchword.wire import messages
 
 
@@ -101,9 +104,7 @@ async def test_no_field_does_nothing_in_silence(client: httpx2.AsyncClient) -> N
     settings: dict[str, Any] = {
         "targetNetworks": ["10.0.0.0/8", "!10.1.0.0/16"],
         "targetUDPNetworks": ["10.0.0.0/8"],
-        "excludedNetworks": ["10.9.0.0/16"],
         "excludedInterfaces": ["eth1"],
-        "identityRequiredNetworks": ["10.0.0.0/8"],
         "ignoreExpression": [["app=old"]],
         "trustedCAs": [certificate()],
         "syslogEnabled": True,
@@ -119,13 +120,53 @@ async def test_no_field_does_nothing_in_silence(client: httpx2.AsyncClient) -> N
     for field in settings:
         assert "no effect yet" in schema[field]["description"]
         assert schema[field]["x-no-effect"]
-    for field in ("flowReportInterval", "keyLifetime", "existingConnections"):
+    effective = {"flowReportInterval", "keyLifetime", "existingConnections", "excludedNetworks"}
+    effective |= {"identityRequiredNetworks"}
+    for field in effective:
         assert "In effect" in schema[field]["description"]
     quiet = await client.patch("/v1/enforcerprofiles/p", json=dict.fromkeys(settings))
     assert quiet.json()["warnings"] == []
     common = {"ID", "namespace", "createTime", "updateTime", "name", "description", "annotations", "protected"}
     common |= {"associatedTags", "normalizedTags", "metadata", "propagate", "warnings"}
-    assert set(schema) - common - set(settings) == {"flowReportInterval", "keyLifetime", "existingConnections"}
+    assert set(schema) - common - set(settings) == effective
+
+
+async def test_boundaries_are_signed_and_taken_back_signed(console: Running, client: httpx2.AsyncClient) -> None:
+    """Who has none and never had hears nothing of them; whoever has some is told when there are none any more."""
+    host, other = await enrol(console, "edge"), await enrol(console, "other")
+    public = host.console_key
+    async with Peer(host) as peer, Peer(other) as bystander:
+        assert peer.welcome is not None
+        assert peer.welcome.boundaries is None
+        identifier = await profile(
+            client, "storage", excludedNetworks=["10.9.0.0/16"], identityRequiredNetworks=["10.0.0.0/8", "!10.1.0.0/16"]
+        )
+        await mapped(client, "storage", "$name=edge", "storage")
+        first = (await peer.answer(messages.Welcome)).boundaries
+        assert first is not None
+        assert (first.excluded_networks, first.identity_required_networks) == (
+            *(("10.9.0.0/16",),),
+            *(("10.0.0.0/8", "!10.1.0.0/16"),),
+        )
+        verify_boundaries(public, host.enforcer_id, first)
+        for forged in (
+            msgspec.structs.replace(first, excluded_networks=("0.0.0.0/0",)),
+            msgspec.structs.replace(first, identity_required_networks=()),
+            msgspec.structs.replace(first, issued=first.issued + 1),
+        ):
+            with pytest.raises(SignatureError):
+                verify_boundaries(public, host.enforcer_id, forged)
+        with pytest.raises(SignatureError):
+            verify_boundaries(public, other.enforcer_id, first)
+        await client.patch(
+            f"/v1/enforcerprofiles/{identifier}", json={"excludedNetworks": None, "identityRequiredNetworks": None}
+        )
+        last = (await peer.answer(messages.Welcome)).boundaries
+        assert last is not None
+        assert (last.excluded_networks, last.identity_required_networks) == ((), ())
+        assert last.issued > first.issued
+        verify_boundaries(public, host.enforcer_id, last)
+        assert not [message for message in bystander._others if isinstance(message, messages.Welcome)]
 
 
 @pytest.mark.parametrize(

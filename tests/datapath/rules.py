@@ -1,6 +1,6 @@
 """Policy by ``protocolPorts`` for one side of a ground: from rules through the compiler into the kernel.
 
-The peers are networks: what is tested with these carries no identity.
+The peers are networks, for what carries no identity, and identities by name.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Literal
 
 from tests.datapath.ground import Side
 from watchword.model.ports import parse
+from watchword.policy.boundaries import bounded
 from watchword.policy.compile import compile
 from watchword.policy.tables import Tables
-from watchword.wire.policy import NetworkEntry, PolicyDocument, RuleEntry, UnitEntry
+from watchword.wire.messages import Boundaries
+from watchword.wire.policy import NetworkEntry, PeerEntry, PolicyDocument, RuleEntry, UnitEntry
 
 #: What rules are about when nothing else is said.
 EVERYWHERE = ("0.0.0.0/0", "::/0")
@@ -29,10 +31,16 @@ class Rules:
         self._rules: dict[str, RuleEntry] = {}
         self._numbers = itertools.count()
         self._networks: dict[str, tuple[str, ...]] = {"everywhere": EVERYWHERE}
+        self._peers: dict[int, PeerEntry] = {}
 
     def network(self, **entries: Sequence[str]) -> Rules:
         """Further networks by name."""
         self._networks |= {name: tuple(each) for name, each in entries.items()}
+        return self
+
+    def peer(self, name: str, badge: int, enforcer: str) -> Rules:
+        """A peer with identity, to be named like a network."""
+        self._peers[badge] = PeerEntry(name, name, "/", enforcer, (f"net={name}",))
         return self
 
     def incoming(self, *ports: str, action: Action = "Allow", network: str = "everywhere") -> Rules:
@@ -61,15 +69,22 @@ class Rules:
             revision=side.revision,
             units=units,
             rules=dict(self._rules),
-            selectors={f"net={name}": ((f"net={name}",),) for name in self._networks},
+            selectors={
+                selector: ((selector,),)
+                for selector in (
+                    *(f"net={name}" for name in self._networks),
+                    *(f"net={peer.name}" for peer in self._peers.values()),
+                )
+            },
+            peers=dict(self._peers),
             networks={
                 name: NetworkEntry(name, "/", entries, (f"net={name}",)) for name, entries in self._networks.items()
             },
             enforcer=side.enforcer,
         )
 
-    def apply(self) -> Tables:
-        """Compile and put in force; the tables, for whoever wants to ask them."""
-        tables = compile(self.document())
+    def apply(self, boundaries: Boundaries | None = None) -> Tables:
+        """Compile and put in force, within the boundaries of a profile; the tables, for whoever wants to ask them."""
+        tables = compile(bounded(self.document(), boundaries))
         self._side.fence.call("apply", tables)
         return tables

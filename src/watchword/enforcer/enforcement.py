@@ -23,8 +23,10 @@ from watchword.enforcer.pairing import Pairing
 from watchword.enforcer.store import SignedDocument
 from watchword.enforcer.units import Units
 from watchword.identity.keys import DatapathPrivateKey
+from watchword.policy.boundaries import bounded
 from watchword.policy.compile import Compiler, Touched
 from watchword.policy.tables import Tables
+from watchword.wire.messages import Boundaries
 from watchword.wire.policy import PolicyDocument
 
 _log = logging.getLogger(__name__)
@@ -35,8 +37,10 @@ class Enforced:
     """What the kernel decides by, or is about to."""
 
     signed: SignedDocument
+    document: PolicyDocument  # the same, with the boundaries of the profile
     tables: Tables
     expired: bool
+    boundaries: Boundaries | None
 
 
 class Enforcement:
@@ -54,6 +58,7 @@ class Enforcement:
         self._wanted: SignedDocument | None = None
         self._touched: Touched | None = None  # keys of entries that may not be those compiled last
         self._expired = False
+        self._boundaries: Boundaries | None = None
         self._own: tuple[DatapathPrivateKey, ...] = ()
         self._keys: tuple[tuple[int, ...], tuple[PeerKeys, ...]] | None = None
         self._places: frozenset[object] | None = None
@@ -75,6 +80,11 @@ class Enforcement:
         """Let the rules lapse (or hold again) because the revision is too old; True when that is a change."""
         changed, self._expired = expired != self._expired, expired
         return changed
+
+    def bound(self, boundaries: Boundaries | None) -> None:
+        """Enforce these boundaries, which have been verified, from the next pass on."""
+        if boundaries != self._boundaries:
+            self._boundaries, self._touched = boundaries, None
 
     def own_keys(self, keys: Sequence[DatapathPrivateKey]) -> None:
         """The datapath keys to use, the one that handshakes name first."""
@@ -118,20 +128,26 @@ class Enforcement:
     def _target(self, wanted: SignedDocument) -> Enforced:
         """The tables of what is wanted. Any failure is the document's: it is input like any other."""
         actual = self.actual
-        if actual is not None and actual.signed is wanted and actual.expired == self._expired:
+        boundaries = self._boundaries
+        if (
+            actual is not None
+            and actual.signed is wanted
+            and (actual.expired, actual.boundaries) == (self._expired, boundaries)
+        ):
             return actual
         document = wanted.document
         touched, self._touched = self._touched, None
         try:
+            document = bounded(_lapsed(document) if self._expired else document, boundaries)
             if self._expired:
-                tables = self._compiler.compile(_lapsed(document))
+                tables = self._compiler.compile(document)
             else:
                 tables = self._compiled(document, touched)
                 self._touched = {}
         except (ValueError, LookupError, TypeError) as error:
             self._wanted = actual.signed if actual else None
             raise RevisionError(f"revision {document.revision} cannot be compiled: {error!r}") from error
-        return Enforced(wanted, tables, self._expired)
+        return Enforced(wanted, document, tables, self._expired, boundaries)
 
     def _compiled(self, document: PolicyDocument, touched: Touched | None) -> Tables:
         if touched is None:

@@ -42,7 +42,7 @@ from watchword.enforcer.session import (
 from watchword.enforcer.settings import Settings
 from watchword.enforcer.store import RevisionStore, SignedDocument
 from watchword.enforcer.units import Units
-from watchword.enforcer.welcome import keep_welcome, remembered_welcome
+from watchword.enforcer.welcome import Pledge, keep_welcome, remembered_welcome
 from watchword.identity.keys import Random
 from watchword.wire import messages
 from watchword.wire.policy import PolicyDocument
@@ -70,7 +70,10 @@ class Guard:
         self.reports = Reports(settings.data, time.time())
         self.book = AddressBook()
         self.questions = BadgeQuestions()
-        self.welcome = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace)
+        self._pledge = Pledge(enrolled.console_public, enrolled.enforcer)
+        remembered = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace)
+        self.welcome = self._pledge.settled(remembered, None, self.problems)
+        self.enforcement.bound(self.welcome.boundaries)
         self._settle_existing()
         url = settings.console or enrolled.console_url
         route = Route(
@@ -196,6 +199,7 @@ class Guard:
             kernel=self._kernel,
             datapath=self.enforcement.datapath.name,
             keys=self.keys.published(),
+            bounded=self._pledge.binding(self.welcome),
         )
         return Session(facts, self.held)
 
@@ -247,10 +251,12 @@ class Guard:
         self.courier.resend()
 
     def _settle(self, welcome: messages.Welcome) -> None:
+        welcome = self._pledge.settled(welcome, self.welcome, self.problems)
         if welcome != self.welcome:
             self.welcome = welcome
             keep_welcome(self.settings.data, welcome)
             self._settle_existing()
+            self.enforcement.bound(welcome.boundaries)
             self.courier.hurry()
             self.wake()
 
@@ -322,7 +328,7 @@ class Guard:
         revision = actual.signed.document.revision
         self.link.submit(messages.RevisionEnforced(revision))
         self.store.keep(actual.signed)
-        self.book.update(actual.signed.document, actual.tables)
+        self.book.update(actual.document, actual.tables)
         _log.info("revision %d is enforced", revision)
 
     def _unusable(self, reason: str) -> None:

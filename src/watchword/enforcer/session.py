@@ -128,6 +128,7 @@ class Facts:
     kernel: str
     datapath: Literal["ebpf", "netfilter", "windows"]
     keys: Sequence[DatapathKey]
+    bounded: bool = False  # boundaries are in force
 
 
 class Session:
@@ -186,6 +187,7 @@ class Session:
             keys=tuple(facts.keys),
             revision=self._held.revision if self._held else 0,
             digest=digest(self._held) if self._held else b"",
+            bounded=facts.bounded,
         )
         self.state = State.GREETED
         return [Send(messages.encode(hello))]

@@ -1,4 +1,8 @@
-"""What the Console last said about how to behave, kept so that a start without a Console knows it too."""
+"""What the Console last said about how to behave, kept so that a start without a Console knows it too.
+
+Boundaries open and close networks, so they are worth what their signature says, from the wire as from the disk, and
+never older than those in force. What the Console does not say of them stays; what is refused changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ import msgspec
 
 from watchword.enforcer import files
 from watchword.enforcer.errors import UNDECODABLE, CredentialError
-from watchword.wire.messages import Welcome
+from watchword.identity.keys import SignatureError
+from watchword.identity.signatures import verify_boundaries
+from watchword.wire.messages import Boundaries, Welcome
 
 _log = logging.getLogger(__name__)
 
@@ -30,3 +36,38 @@ def remembered_welcome(directory: Path, enforcer: str, namespace: str) -> Welcom
     except (*UNDECODABLE, CredentialError) as error:
         _log.warning("the Console's last settings are unusable: %s", error)
     return Welcome(enforcer=enforcer, namespace=namespace)
+
+
+class Pledge:
+    """Whose word about boundaries counts: that of one Console, to one Enforcer."""
+
+    def __init__(self, console_public: bytes, enforcer: str) -> None:
+        self._console_public, self._enforcer = console_public, enforcer
+
+    def settled(self, said: Welcome, held: Welcome | None, problems: dict[str, str]) -> Welcome:
+        """``said``, with the boundaries that are to be in force; why those in it are not, is put into ``problems``."""
+        in_force = held.boundaries if held else None
+        if said.boundaries is None:
+            return msgspec.structs.replace(said, boundaries=in_force)
+        refusal = self._refusal(said.boundaries, in_force)
+        if not refusal:
+            problems.pop("boundaries", None)
+            return said
+        problems["boundaries"] = f"the profile's networks are not those that the Console sent last: {refusal}"
+        _log.error("%s", problems["boundaries"])
+        return msgspec.structs.replace(said, boundaries=in_force)
+
+    def _refusal(self, boundaries: Boundaries, in_force: Boundaries | None) -> str:
+        try:
+            verify_boundaries(self._console_public, self._enforcer, boundaries)
+        except SignatureError as error:
+            return str(error)
+        if in_force is not None and boundaries.issued < in_force.issued:
+            return "they were signed before those in force"
+        return ""
+
+    @staticmethod
+    def binding(welcome: Welcome) -> bool:
+        """Whether its boundaries say anything."""
+        found = welcome.boundaries
+        return found is not None and bool(found.excluded_networks or found.identity_required_networks)

@@ -9,6 +9,7 @@ what                signed bytes
 datapath key        ``watchword-datapath-key-v1 NUL`` enforcer ID NUL, epoch (u64 BE), public key (32)
 hello               ``HELLO_CONTEXT`` console ID NUL, nonce (32)
 revision            ``REVISION_CONTEXT`` enforcer ID NUL, revision (u64 BE), digest (32)
+boundaries          ``BOUNDARIES_CONTEXT`` enforcer ID NUL, issued (u64 BE), SHA-256 of both lists as msgpack (32)
 enrolment           ``watchword-enrolment-v1 NUL`` token ID NUL, public key (32)
 revision record     ``watchword-revision-record-v1 NUL`` number (u64 BE), SHA-256 of its text,
                     signature of the record before (64, or nothing for the first)
@@ -21,8 +22,10 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from watchword.identity.keys import KEY_LENGTH, SignatureError, SigningKey, verify
-from watchword.wire.messages import HELLO_CONTEXT, REVISION_CONTEXT
+from watchword.wire.messages import BOUNDARIES_CONTEXT, HELLO_CONTEXT, REVISION_CONTEXT, Boundaries
 from watchword.wire.policy import DatapathKey
 
 DATAPATH_KEY_CONTEXT = b"watchword-datapath-key-v1\0"
@@ -92,6 +95,22 @@ def sign_revision(key: SigningKey, enforcer: str, revision: int, digest: bytes) 
 def verify_revision(signer: bytes, enforcer: str, revision: int, digest: bytes, signature: bytes) -> None:
     """Check a Console's signature over a policy document; ``signer`` is the Console's public key."""
     verify(signer, _revision(enforcer, revision, digest), signature)
+
+
+def _boundaries(enforcer: str, boundaries: Boundaries) -> bytes:
+    said = msgspec.msgpack.encode((boundaries.excluded_networks, boundaries.identity_required_networks))
+    issued = _number(boundaries.issued)
+    return BOUNDARIES_CONTEXT + _identifier(enforcer) + issued + hashlib.sha256(said).digest()
+
+
+def sign_boundaries(key: SigningKey, enforcer: str, boundaries: Boundaries) -> Boundaries:
+    """``boundaries`` with a Console's signature for Enforcer ``enforcer``."""
+    return msgspec.structs.replace(boundaries, signature=key.sign(_boundaries(enforcer, boundaries)))
+
+
+def verify_boundaries(signer: bytes, enforcer: str, boundaries: Boundaries) -> None:
+    """Check a Console's signature over boundaries; ``signer`` is the Console's public key."""
+    verify(signer, _boundaries(enforcer, boundaries), boundaries.signature)
 
 
 def _enrolment(token_id: str, public: bytes) -> bytes:

@@ -16,9 +16,11 @@ from watchword.policy.ledger import Keys, Ledger, differing
 from watchword.policy.matrix import Matrix, Outcome, Reachable, Step
 from watchword.policy.numbers import Numbering
 from watchword.policy.ranges import PortSpace, Recut, Span
+from watchword.policy.regions import EXCLUDED as LEFT_ALONE
 from watchword.policy.regions import Region, regions
 from watchword.policy.tables import (
     CLASS_LIMIT,
+    EXCLUDED,
     FIRST_CLASS,
     SEGMENT_LIMIT,
     SOMEWHERE,
@@ -58,7 +60,8 @@ class Compiler:
 
     def __init__(self) -> None:
         self._locals: Numbering[Local] = Numbering(FIRST_CLASS, CLASS_LIMIT)
-        self._remotes: Numbering[Remote] = Numbering(FIRST_CLASS, CLASS_LIMIT)
+        left_alone = {Remote(False, frozenset({LEFT_ALONE})): EXCLUDED}
+        self._remotes: Numbering[Remote] = Numbering(FIRST_CLASS, CLASS_LIMIT, left_alone)
         self._spans: Numbering[Span] = Numbering(1, SEGMENT_LIMIT)
         self._begin()
 

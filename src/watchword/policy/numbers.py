@@ -7,7 +7,7 @@ take one class for another.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 Thing = TypeVar("Thing", bound=Hashable)
@@ -23,14 +23,16 @@ class Turnover(NamedTuple, Generic[Thing]):
 class Numbering(Generic[Thing]):
     """Numbers from ``first`` up to below ``limit``, given in turn as things are first held.
 
-    A thing has its number for as long as somebody holds it; :meth:`change` counts holders.
+    A thing has its number for as long as somebody holds it; :meth:`change` counts holders. The numbers of
+    ``fixed`` things are given to nothing else; they are below ``first``.
     """
 
-    def __init__(self, first: int, limit: int) -> None:
+    def __init__(self, first: int, limit: int, fixed: Mapping[Thing, int] | None = None) -> None:
         self._first = first
         self._limit = limit
         self._cursor = first
-        self._numbers: dict[Thing, int] = {}
+        self._fixed = dict(fixed or {})
+        self._numbers: dict[Thing, int] = dict(self._fixed)
         self._holders: dict[Thing, int] = {}
         self._taken: set[int] = set()
         self._remembered: set[Thing] = set()
@@ -59,14 +61,15 @@ class Numbering(Generic[Thing]):
         for thing in gone:
             del self._holders[thing]
         for thing in (*gone, *(thing for thing in self._remembered if thing not in self._holders)):
-            self._taken.remove(self._numbers.pop(thing))
+            if thing not in self._fixed:
+                self._taken.remove(self._numbers.pop(thing))
         self._remembered = set()
         return Turnover(gone, {thing: self._numbers[thing] for thing in fresh})
 
     def begin_again(self) -> None:
         """Forget all holders. A thing that the next step brings back still has the number it had."""
         self._holders = {}
-        self._remembered = set(self._numbers)
+        self._remembered = self._numbers.keys() - self._fixed.keys()
 
     def _take(self) -> int:
         """The next number in turn that is not taken (there is one), which then is."""

@@ -16,6 +16,9 @@ from watchword.model import prefixes
 from watchword.model.prefixes import Prefix
 from watchword.wire.policy import NetworkEntry
 
+#: Selector of networks that an Enforcer leaves alone. What belongs to one belongs to nothing else.
+EXCLUDED = "@excluded"
+
 
 class Region(NamedTuple):
     """Addresses of ``prefix`` outside any longer region: the networks they belong to (by ID, maybe none)."""
@@ -60,7 +63,7 @@ def regions(networks: Mapping[str, NetworkEntry]) -> Iterator[Region]:
         if node.networks != (outer.networks if outer else frozenset()):
             members = tuple(sorted(node.networks))
             selectors = frozenset(selector for member in members for selector in networks[member].selectors)
-            yield Region(str(prefix), members, selectors)
+            yield Region(str(prefix), members, frozenset({EXCLUDED}) if EXCLUDED in selectors else selectors)
 
 
 def _order(prefix: Prefix) -> tuple[int, int, int]:

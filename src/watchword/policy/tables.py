@@ -38,6 +38,8 @@ from watchword.wire.policy import Action
 NO_CLASS = 0
 #: Peer class of an address in no external network, without identity.
 SOMEWHERE = 1
+#: Peer class of an address in a network that is left alone; always allowed, with a verdict for each local class.
+EXCLUDED = 2
 #: The smallest number given to a computed class.
 FIRST_CLASS = 16
 

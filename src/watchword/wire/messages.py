@@ -16,6 +16,7 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
   settings change, need nothing newer: what an agent does not say it does not send, and one that does not
   expect the second Welcome reconnects and gets it as the first.
 * 2 (2026-11-23): Welcome says ``existing_connections``, when they are to be cut.
+* 2 (2026-11-23): Welcome says ``boundaries`` where a profile has set any, or the Hello said that some are in force.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
@@ -34,6 +35,9 @@ HELLO_CONTEXT = b"watchword-hello-v1\0"
 
 #: Bytes that begin what a Console signs for a revision; then enforcer ID, NUL, revision (u64 BE), digest.
 REVISION_CONTEXT = b"watchword-revision-v1\0"
+
+#: Bytes that begin what a Console signs for :class:`Boundaries`; then enforcer ID, NUL, issued (u64 BE), digest.
+BOUNDARIES_CONTEXT = b"watchword-boundaries-v1\0"
 
 #: The largest frame either side accepts, in bytes.
 FRAME_LIMIT = 64 << 20
@@ -54,6 +58,19 @@ class Challenge(_Message, frozen=True, tag="challenge"):
     nonce: bytes  # 32 random bytes
 
 
+class Boundaries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an Enforcer's profile says what policy does not; signed like a revision, because it may open.
+
+    Networks are lists of CIDRs; a ``!CIDR`` in the second leaves out a part. ``issued`` is the time of signing in
+    microseconds since 1970, by the Console's clock: an Enforcer takes none that is older than the one it has.
+    """
+
+    issued: int
+    excluded_networks: tuple[str, ...] = ()  # peers that are left alone
+    identity_required_networks: tuple[str, ...] = ()  # peers that are rejected unless they prove an identity
+    signature: bytes = b""
+
+
 class Welcome(_Message, frozen=True, omit_defaults=True, tag="welcome"):
     """The Enforcer is who it says; how it is to behave. Sent again whenever the latter changes.
 
@@ -67,6 +84,7 @@ class Welcome(_Message, frozen=True, omit_defaults=True, tag="welcome"):
     key_lifetime: float = 86400.0  # seconds between datapath key rotations
     offline_max_age: float = 0.0  # seconds the last revision holds without a Console; 0 is for ever
     existing_connections: Literal["Keep", "Cut"] = "Keep"  # those older than the Enforcer that policy refuses
+    boundaries: Boundaries | None = None  # None: as the Enforcer has them
 
 
 class Snapshot(_Message, frozen=True, tag="snapshot"):
@@ -111,7 +129,7 @@ class Evicted(_Message, frozen=True, tag="evicted"):
 # --- Enforcer to Console ---------------------------------------------------------------------
 
 
-class Hello(_Message, frozen=True, tag="hello"):
+class Hello(_Message, frozen=True, omit_defaults=True, tag="hello"):
     """Second frame of a session."""
 
     protocol: int
@@ -123,6 +141,7 @@ class Hello(_Message, frozen=True, tag="hello"):
     keys: tuple[DatapathKey, ...]  # newest first, at most two
     revision: int = 0  # revision held, 0 for none
     digest: bytes = b""  # its digest, so that a fork is noticed
+    bounded: bool = False  # boundaries are in force, so it has to be told when there are none any more
 
 
 class UnitService(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -60,3 +60,13 @@ def test_what_comes_back_after_a_new_beginning_finds_its_number() -> None:
         numbering["a"]
     assert numbering.change("b", "d") == ([], {"d": 1})
     assert numbering.change("b", []) == (["b"], {})
+
+
+def test_what_has_a_fixed_number_has_it_always_and_takes_no_room() -> None:
+    numbering: Numbering[str] = Numbering(16, 18, {"fixed": 2})
+    assert numbering.change([], ["a", "fixed", "b"]) == ([], {"a": 16, "fixed": 2, "b": 17})
+    assert numbering.change(["fixed"], []) == (["fixed"], {})
+    numbering.begin_again()
+    assert numbering.change([], ["fixed", "b"]) == ([], {"fixed": 2, "b": 17})
+    assert numbering.change(["fixed"], []) == (["fixed"], {})
+    assert numbering.change([], ["fixed"]) == ([], {"fixed": 2})

@@ -78,7 +78,7 @@ class Session:
         intake = Intake(parts, self._channel, record)
         await intake.begin(hello)
         outlet = Outlet(parts, self._channel, enforcer)
-        self._settler = settler = Settler(parts, self._channel, enforcer)
+        self._settler = settler = Settler(parts, self._channel, enforcer, hello.bounded)
         parts.hub.enter(enforcer, self)
         try:
             intake.announce(hello)  # now that the end of an older session can no longer say the opposite

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+import msgspec
+
 from watchword.console.changes import Effect
 from watchword.console.consequences import ENFORCER, PROFILE
 from watchword.console.spaces import NAMESPACE, space
@@ -12,11 +14,13 @@ from watchword.console.store import records
 from watchword.console.stream.channel import Channel
 from watchword.console.stream.closing import EVICTED, SessionEnded
 from watchword.console.stream.parts import StreamParts
-from watchword.wire.messages import Welcome
+from watchword.identity.signatures import sign_boundaries
+from watchword.model.resources import EnforcerProfile
+from watchword.wire.messages import Boundaries, Welcome
 
 
 async def welcome(parts: StreamParts, enforcer: str) -> Welcome:
-    """The settings of an Enforcer now. Raises :class:`SessionEnded` when it is gone."""
+    """The settings of an Enforcer now; boundaries unsigned. Raises :class:`SessionEnded` when it is gone."""
     async with parts.database.reading() as connection:
         record = await records.by_id(connection, ENFORCER, enforcer)
         if record is None:
@@ -34,7 +38,18 @@ async def welcome(parts: StreamParts, enforcer: str) -> Welcome:
         existing_connections=own.existing_connections if own else "Keep",
         # the nearest namespace that says anything decides
         offline_max_age=float(next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)),
+        boundaries=_boundaries(own),
     )
+
+
+def _boundaries(profile: EnforcerProfile | None) -> Boundaries:
+    if profile is None:
+        return Boundaries(0)
+    return Boundaries(0, tuple(profile.excluded_networks), tuple(profile.identity_required_networks))
+
+
+def _binding(boundaries: Boundaries) -> bool:
+    return bool(boundaries.excluded_networks or boundaries.identity_required_networks)
 
 
 def concerned(effects: Iterable[Effect]) -> tuple[bool, set[str]]:
@@ -55,11 +70,13 @@ def concerned(effects: Iterable[Effect]) -> tuple[bool, set[str]]:
 class Settler:
     """Sends one session's settings whenever they are other than those sent last."""
 
-    def __init__(self, parts: StreamParts, channel: Channel, enforcer: str) -> None:
+    def __init__(self, parts: StreamParts, channel: Channel, enforcer: str, bounded: bool) -> None:
+        """``bounded``: the Enforcer has boundaries in force."""
         self._parts = parts
         self._channel = channel
         self._enforcer = enforcer
         self._sent: Welcome | None = None
+        self._bounded = bounded
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -71,8 +88,17 @@ class Settler:
         self._woken.clear()
         now = await welcome(self._parts, self._enforcer)
         if now != self._sent:
-            await self._channel.send(now)
+            await self._channel.send(self._signed(now))
             self._sent = now
+
+    def _signed(self, now: Welcome) -> Welcome:
+        if now.boundaries is None or not (self._bounded or _binding(now.boundaries)):
+            return msgspec.structs.replace(now, boundaries=None)
+        self._bounded = True
+        issued = int(self._parts.clock().timestamp() * 1_000_000)
+        boundaries = msgspec.structs.replace(now.boundaries, issued=issued)
+        signed = sign_boundaries(self._parts.signing_key, self._enforcer, boundaries)
+        return msgspec.structs.replace(now, boundaries=signed)
 
     async def run(self) -> None:
         """Keep them up to date until cancelled."""

@@ -71,7 +71,10 @@ class EnforcerProfile(Tagged, frozen=True, kw_only=True):
     ] = []
     excluded_networks: Annotated[
         list[CidrText],
-        trait("Peers to leave alone, as CIDRs.", max_length=_NETWORKS, no_effect="no traffic is left alone."),
+        trait(
+            "Peers to leave alone, as CIDRs: whatever policy says, everything passes, both ways. In effect at once.",
+            max_length=_NETWORKS,
+        ),
     ] = []
     excluded_interfaces: Annotated[
         list[InterfaceName],
@@ -80,9 +83,8 @@ class EnforcerProfile(Tagged, frozen=True, kw_only=True):
     identity_required_networks: Annotated[
         list[CidrText],
         trait(
-            f"Peers that are rejected if they cannot prove an identity, {_NAMED}",
+            f"Peers that are rejected if they cannot prove an identity, {_NAMED} In effect at once.",
             max_length=_NETWORKS,
-            no_effect="use external networks with identityRequired.",
         ),
     ] = []
     ignore_expression: Annotated[

@@ -38,6 +38,7 @@ class Class(IntEnum):
 
     NONE = 0
     SOMEWHERE = 1
+    EXCLUDED = 2
     FIRST = 16
 
 
