@@ -341,8 +341,11 @@ struct ww_datagram_key {
 
 struct ww_datagram {
 	__u32 unit;
-	__u32 generation;
-	__u64 seen;		/* ns since boot */
+	__u32 generation;	/* of the tables that judged it last */
+	__u16 port;		/* that they were asked about, host order */
+	__u8 direction;		/* of the packet that began it */
+	__u8 by_address;	/* and by nothing else: the tables may be asked again about any packet of it */
+	__u32 pad;
 };
 
 /* Numbers that the agent gives to names. */

@@ -212,14 +212,27 @@ inline_always __u32 loopback_peer(struct __sk_buff *skb, const struct datagram *
 	return host ? host->badge : 0;
 }
 
-/* Whether a packet belongs to a flow of this unit that the tables in force let through. */
+/*
+ * Whether a packet belongs to a flow of this unit that the tables in force let through. After a new revision they are
+ * asked again about the packet that began it, whichever way the one at hand goes.
+ */
 inline_always bool flow_known(const struct datagram *d, const struct owner *own)
 {
 	struct ww_datagram *known = bpf_map_lookup_elem(&datagrams, &d->key);
+	struct ww_verdict *verdict;
+	__u32 bank = own->bank & 1;
 
-	if (!known || known->generation != own->generation || known->unit != own->unit->badge)
+	if (!known || known->unit != own->unit->badge)
 		return false;
-	known->seen = coarse_now();
+	if (known->generation == own->generation)
+		return true;
+	if (!known->by_address)
+		return false;
+	verdict = verdict_of(bank, own->unit->class[bank], class_of_address(&d->key.remote, bank), known->direction,
+			     d->protocol, known->port);
+	if (!verdict || verdict->action != WW_ALLOW)
+		return false;
+	known->generation = own->generation;
 	return true;
 }
 
@@ -258,7 +271,9 @@ own_frame int datagram_judge(struct __sk_buff *skb, const struct datagram *d, co
 	}
 	entry.unit = own->unit->badge;
 	entry.generation = own->generation;
-	entry.seen = coarse_now();
+	entry.port = d->port;
+	entry.direction = direction;
+	entry.by_address = !peer_badge && d->icmp != WW_ICMP_ERROR;
 	bpf_map_update_elem(&datagrams, &d->key, &entry, BPF_ANY);
 	count_datagram(d, own->unit->badge, peer_badge, direction, verdict);
 	return WW_PASS;

@@ -147,3 +147,27 @@ def test_group_management_is_the_network_itself_and_nothing_else_is(ground: Grou
     assert {number for number in arrived if 1 <= number <= 5} == {
         struct.unpack_from("!H", made, 4)[0] for made, passes in cases if passes
     }
+
+
+@VERSIONS
+def test_answers_outlive_a_revision_that_still_allows_the_question_and_no_other(ground: Ground, version: int) -> None:
+    """Whoever only answers is not cut off by a change that does not concern it, and is by one that does."""
+    there, here = (side.host.address(version) for side in (ground.server, ground.client))
+    with Speaker(ground.client, version, GRE) as near, Speaker(ground.server, version, GRE) as far:
+        Rules(ground.client).outgoing("gre").apply()
+        Rules(ground.server).incoming("gre").apply()
+        near.say(there, asked := payload())
+        assert far.hears(asked)
+        for _ in range(2):
+            Rules(ground.client).outgoing("gre", "esp").apply()
+            Rules(ground.server).incoming("gre", "esp").apply()
+            far.say(here, answer := payload())
+            assert near.hears(answer)
+        Rules(ground.client).outgoing("esp").apply()
+        far.say(here, late := payload())
+        assert not near.hears(late, 0.3)
+        Rules(ground.client).outgoing("gre").apply()
+        Rules(ground.server).incoming("esp").apply()
+        with wires(ground.client.host.links[0], ground.client.host) as wire:
+            far.say(here, payload())
+            assert [raw for raw in wire.arrivals() if internet.upper(raw)[0] == GRE] == []

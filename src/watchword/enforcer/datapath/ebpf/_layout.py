@@ -433,7 +433,10 @@ class Datagram(ctypes.Structure):
     _fields_ = [
         ("unit", ctypes.c_uint32),  # 0
         ("generation", ctypes.c_uint32),  # 4
-        ("seen", ctypes.c_uint64),  # 8
+        ("port", ctypes.c_uint16),  # 8
+        ("direction", ctypes.c_uint8),  # 10
+        ("by_address", ctypes.c_uint8),  # 11
+        ("pad", ctypes.c_uint32),  # 12
     ]
 
 
