@@ -212,28 +212,57 @@ inline_always __u32 loopback_peer(struct __sk_buff *skb, const struct datagram *
 	return host ? host->badge : 0;
 }
 
+/* What judging has to know of an owner, without a pointer: so it can be proved alone. */
+struct asker {
+	__u32 badge;
+	__u32 class;
+	__u32 bank;
+	__u32 generation;
+};
+
+inline_always void asker_of(struct asker *who, const struct owner *own)
+{
+	who->badge = own->unit->badge;
+	who->class = own->unit->class[own->bank & 1];
+	who->bank = own->bank & 1;
+	who->generation = own->generation;
+}
+
 /*
  * Whether a packet belongs to a flow of this unit that the tables in force let through. After a new revision they are
  * asked again about the packet that began it, whichever way the one at hand goes.
  */
-inline_always bool flow_known(const struct datagram *d, const struct owner *own)
+inline_always bool is_known(const struct datagram *d, const struct asker *who)
 {
-	struct ww_datagram *known = bpf_map_lookup_elem(&datagrams, &d->key);
+	struct ww_datagram_key key = d->key; /* kernels up to 6.1 take keys from the stack only */
+	struct ww_datagram *known = bpf_map_lookup_elem(&datagrams, &key);
 	struct ww_verdict *verdict;
-	__u32 bank = own->bank & 1;
 
-	if (!known || known->unit != own->unit->badge)
+	if (!known || known->unit != who->badge)
 		return false;
-	if (known->generation == own->generation)
+	if (known->generation == who->generation)
 		return true;
 	if (!known->by_address)
 		return false;
-	verdict = verdict_of(bank, own->unit->class[bank], class_of_address(&d->key.remote, bank), known->direction,
+	verdict = verdict_of(who->bank, who->class, class_of_address(&d->key.remote, who->bank), known->direction,
 			     d->protocol, known->port);
 	if (!verdict || verdict->action != WW_ALLOW)
 		return false;
-	known->generation = own->generation;
+	known->generation = who->generation;
 	return true;
+}
+
+proved_alone int datagram_known(const struct datagram *d, const struct asker *who)
+{
+	return d && who && is_known(d, who);
+}
+
+inline_always bool flow_known(const struct datagram *d, const struct owner *own)
+{
+	struct asker who;
+
+	asker_of(&who, own);
+	return datagram_known(d, &who);
 }
 
 /* An error that quotes nothing known needs a rule that speaks of it; a default is not enough. */
@@ -247,36 +276,50 @@ inline_always enum ww_reason datagram_reason(const struct ww_verdict *verdict, c
 	return d->icmp == WW_ICMP_ERROR && !(verdict && verdict->rule) ? WW_REASON_QUOTE_UNKNOWN : WW_REASON_POLICY;
 }
 
-own_frame int datagram_judge(struct __sk_buff *skb, const struct datagram *d, const struct owner *own, __u8 direction)
+proved_alone int datagram_settle(struct __sk_buff *skb, const struct datagram *d, const struct asker *who,
+				 __u32 direction)
 {
-	__u32 peer_badge, peer_class, bank = own->bank & 1;
 	struct ww_datagram entry = {};
 	struct ww_verdict *verdict = NULL;
+	struct ww_datagram_key key;
+	__u32 peer_badge, peer_class;
 	struct ww_peer *peer;
 
-	if (flow_known(d, own))
+	if (!d || !who)
+		return WW_DROP;
+	if (is_known(d, who))
 		return WW_PASS;
 	peer_badge = loopback_peer(skb, d, direction);
-	if (!peer_badge || peer_badge != own->unit->badge) {
+	if (!peer_badge || peer_badge != who->badge) {
 		peer = peer_badge ? bpf_map_lookup_elem(&peers, &peer_badge) : NULL;
-		peer_class = peer ? peer->class[bank] : WW_CLASS_NONE;
+		peer_class = peer ? peer->class[who->bank & 1] : WW_CLASS_NONE;
 		if (!peer_badge)
-			peer_class = class_of_address(&d->key.remote, bank);
-		verdict = verdict_of(bank, own->unit->class[bank], peer_class, direction, d->protocol, d->port);
+			peer_class = class_of_address(&d->key.remote, who->bank);
+		verdict = verdict_of(who->bank, who->class, peer_class, direction, d->protocol, d->port);
 		if (!verdict_allows(verdict, d)) {
-			report_refusal(&d->key.remote, own->unit->badge, peer_badge,
+			report_refusal(&d->key.remote, who->badge, peer_badge,
 				       refusal_of(d->port, direction, d->protocol, datagram_reason(verdict, d)), verdict);
 			return WW_DROP;
 		}
 	}
-	entry.unit = own->unit->badge;
-	entry.generation = own->generation;
+	key = d->key;
+	entry.unit = who->badge;
+	entry.generation = who->generation;
 	entry.port = d->port;
 	entry.direction = direction;
 	entry.by_address = !peer_badge && d->icmp != WW_ICMP_ERROR;
-	bpf_map_update_elem(&datagrams, &d->key, &entry, BPF_ANY);
-	count_datagram(d, own->unit->badge, peer_badge, direction, verdict);
+	bpf_map_update_elem(&datagrams, &key, &entry, BPF_ANY);
+	count_datagram(d, who->badge, peer_badge, direction, verdict);
 	return WW_PASS;
+}
+
+inline_always int datagram_judge(struct __sk_buff *skb, const struct datagram *d, const struct owner *own,
+				 __u8 direction)
+{
+	struct asker who;
+
+	asker_of(&who, own);
+	return datagram_settle(skb, d, &who, direction) == WW_PASS ? WW_PASS : WW_DROP;
 }
 
 /* What has to be so before anything is asked; fills bank and generation. */
