@@ -8,6 +8,7 @@ take one class for another.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 Thing = TypeVar("Thing", bound=Hashable)
@@ -31,8 +32,8 @@ class Numbering(Generic[Thing]):
         self._first = first
         self._limit = limit
         self._cursor = first
-        self._fixed = dict(fixed or {})
-        self._numbers: dict[Thing, int] = dict(self._fixed)
+        self._fixed = MappingProxyType(dict(fixed or {}))
+        self._numbers: dict[Thing, int] = {}
         self._holders: dict[Thing, int] = {}
         self._taken: set[int] = set()
         self._remembered: set[Thing] = set()
@@ -53,23 +54,25 @@ class Numbering(Generic[Thing]):
         gone = [thing for thing, count in holders.items() if not count and thing in self._holders]
         fresh = [thing for thing, count in holders.items() if count and thing not in self._holders]
         new = [thing for thing in fresh if thing not in self._numbers]
-        if len(self._taken) + len(new) > self._limit - self._first:
-            raise ValueError(f"{len(self._taken) + len(new)} classes or segments, and numbers up to {self._limit - 1}")
+        many = len(self._taken) + sum(thing not in self._fixed for thing in new)
+        if many > self._limit - self._first:
+            raise ValueError(f"{many} classes or segments, and numbers up to {self._limit - 1}")
         for thing in new:
-            self._numbers[thing] = self._take()
+            self._numbers[thing] = self._fixed[thing] if thing in self._fixed else self._take()
         self._holders.update((thing, count) for thing, count in holders.items() if count)
         for thing in gone:
             del self._holders[thing]
         for thing in (*gone, *(thing for thing in self._remembered if thing not in self._holders)):
+            number = self._numbers.pop(thing)
             if thing not in self._fixed:
-                self._taken.remove(self._numbers.pop(thing))
+                self._taken.remove(number)
         self._remembered = set()
         return Turnover(gone, {thing: self._numbers[thing] for thing in fresh})
 
     def begin_again(self) -> None:
         """Forget all holders. A thing that the next step brings back still has the number it had."""
         self._holders = {}
-        self._remembered = self._numbers.keys() - self._fixed.keys()
+        self._remembered = set(self._numbers)
 
     def _take(self) -> int:
         """The next number in turn that is not taken (there is one), which then is."""

@@ -94,3 +94,25 @@ def test_a_compiler_that_follows_what_was_touched_comes_to_the_same() -> None:
     assert EXCLUDED not in gone.prefixes.values()
     assert asked(gone, "10.9.1.1") == ("Reject", "Reject")
     assert asked(gone, "10.2.0.1") == ("Allow", "Reject")
+
+
+def test_what_is_added_says_where_it_comes_from() -> None:
+    """In no namespace, in no ruleset: whoever explains a flow can tell."""
+    made = bounded(document(), Boundaries(1, ("192.0.2.0/24",), ("10.0.0.0/8",)))
+    assert made.networks["@excluded"] == NetworkEntry("excluded network", "", ("192.0.2.0/24",), ("@excluded",))
+    assert made.networks["@identity-required"] == NetworkEntry(
+        "identity required", "", ("10.0.0.0/8",), ("@identity-required",), identity_required=True
+    )
+    added = {key: rule for key, rule in made.rules.items() if key.startswith("@")}
+    assert added == {
+        f"{name}/{way}/0": RuleEntry(name, "enforcer profile", "", text, action, name, ANY, log=log)  # type: ignore[arg-type]
+        for name, text, action, log in (
+            ("@excluded", "excluded network", "Allow", False),
+            ("@identity-required", "identity required", "Reject", True),
+        )
+        for way in ("in", "out")
+    }
+    assert {key: value for key, value in made.selectors.items() if key.startswith("@")} == {
+        "@excluded": (("@excluded",),),
+        "@identity-required": (("@identity-required",),),
+    }

@@ -6,11 +6,20 @@ import struct
 
 import pytest
 
-from watchword.policy.tables import CLASS_LIMIT, FIRST_CLASS, NO_CLASS, SEGMENT_LIMIT, SOMEWHERE, Tables, Verdict
+from watchword.policy.tables import (
+    CLASS_LIMIT,
+    EXCLUDED,
+    FIRST_CLASS,
+    NO_CLASS,
+    SEGMENT_LIMIT,
+    SOMEWHERE,
+    Tables,
+    Verdict,
+)
 
 
 def test_fixed_classes_are_what_they_are_in_the_kernel_and_below_all_others() -> None:
-    assert (NO_CLASS, SOMEWHERE, FIRST_CLASS) == (0, 1, 16)
+    assert (NO_CLASS, SOMEWHERE, EXCLUDED, FIRST_CLASS) == (0, 1, 2, 16)
 
 
 def test_classes_take_32_bits_and_segments_16() -> None:
