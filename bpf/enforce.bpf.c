@@ -22,14 +22,18 @@ inline_always bool may_end(struct bpf_sock *sk, __u8 flags)
 own_frame int record_in(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
 {
 	struct moment now = { .reset = flags & TCP_RST };
+	int verdict;
 
 	if (may_end(sk, flags))
 		ends_connection(skb, sk, &now);
 	if (now.half)
-		half_closed(skb, sk, bpf_sk_cgroup_id(sk), &now);
+		half_closed(sk, bpf_sk_cgroup_id(sk), &now);
 	if (!now.last && all_judged())
 		return WW_PASS;
-	return live_segment(skb, sk, bpf_sk_cgroup_id(sk), &now);
+	if (!now.cookie)
+		now.cookie = cookie_of(skb, sk);
+	verdict = young_segment(&now);
+	return verdict == WW_NO_RECORD ? live_segment(sk, bpf_sk_cgroup_id(sk), &now) : verdict;
 }
 
 /* Whether a connection of this unit is the one that an error quotes. */

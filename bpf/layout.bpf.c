@@ -13,8 +13,7 @@ struct ww_layout {
 	struct ww_segments segments;
 	struct ww_verdict_key verdict_key;
 	struct ww_verdict verdict;
-	struct ww_announced announced;
-	struct ww_connecting connecting;
+	struct ww_young young;
 	struct ww_flow_id flow_id;
 	struct ww_judgement judgement;
 	struct ww_flow flow;

@@ -161,12 +161,15 @@ own_frame int record_out(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
 {
 	struct moment now = { .reset = flags & TCP_RST, .last = flags & TCP_RST };
 	struct tcp_sock *tcp = now.last ? bpf_skc_to_tcp_sock(sk) : NULL;
+	int verdict;
 
 	if (tcp) {
 		numbers_of(&now.numbers, tcp);
 		now.local_port = ((struct inet_sock *)tcp)->inet_sport;
 	}
-	return live_segment(skb, sk, bpf_skb_cgroup_id(skb), &now);
+	now.cookie = cookie_of(skb, sk);
+	verdict = young_segment(&now);
+	return verdict == WW_NO_RECORD ? live_segment(sk, bpf_skb_cgroup_id(skb), &now) : verdict;
 }
 
 /* The flags decide before anything is looked up: on a settled connection nothing is. */

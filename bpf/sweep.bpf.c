@@ -3,7 +3,7 @@
  * sweep, iterators run by the agent, one after the other. tally goes over the sockets of a network
  * namespace: it moves young connections to the table of live ones, moves what they have carried into
  * the aggregate, marks the records that have a socket, and writes out the sockets that have no record.
- * judge_announced, judge_connecting and judge go over all records: after a new revision judge writes
+ * judge_young and judge go over all records: after a new revision judge writes
  * out the connections that may not live, one struct ww_event each, for the agent to reset.
  */
 #define WW_ITERATOR
@@ -33,52 +33,24 @@ inline_always void abort_of(struct ww_event *event, const struct ends *ends)
  * where it stands.
  */
 SEC("iter/bpf_map_elem")
-int judge_announced(struct bpf_iter__bpf_map_elem *ctx)
+int judge_young(struct bpf_iter__bpf_map_elem *ctx)
 {
 	__u32 *found = ctx->key, index;
-	struct ww_announced *slot;
+	struct ww_young *slot;
 	struct ww_event event = {};
 	struct ends ends;
 
 	if (!found)
 		return 0;
 	index = *found;
-	slot = bpf_map_lookup_elem(&announced, &index);
+	slot = bpf_map_lookup_elem(&young, &index);
 	if (!slot || !is_open(&slot->judged) || !take(&slot->busy))
 		return 0;
 	if (is_open(&slot->judged)) {
-		ends_of_announced(&ends, slot);
+		ends_of_young(&ends, slot);
 		if (!still_allowed(&ends)) {
 			abort_of(&event, &ends);
-			if (keep_announced(slot))
-				event.kind = 0;
-		}
-	}
-	give_back(&slot->busy);
-	if (event.kind)
-		bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
-	return 0;
-}
-
-SEC("iter/bpf_map_elem")
-int judge_connecting(struct bpf_iter__bpf_map_elem *ctx)
-{
-	__u32 *found = ctx->key, index;
-	struct ww_connecting *slot;
-	struct ww_event event = {};
-	struct ends ends;
-
-	if (!found)
-		return 0;
-	index = *found;
-	slot = bpf_map_lookup_elem(&connecting, &index);
-	if (!slot || !is_open(&slot->judged) || !take(&slot->busy))
-		return 0;
-	if (is_open(&slot->judged)) {
-		ends_of_connecting(&ends, slot);
-		if (!still_allowed(&ends)) {
-			abort_of(&event, &ends);
-			if (keep_connecting(slot))
+			if (keep_young(slot))
 				event.kind = 0;
 		}
 	}
@@ -154,7 +126,7 @@ int tally(struct bpf_iter__tcp *ctx)
 	if (!carries_data(now) && now != BPF_TCP_LAST_ACK && now != BPF_TCP_CLOSING)
 		return 0;
 	tcp = (struct tcp_sock *)bpf_skc_to_tcp_sock(common);
-	if (!tcp || !socket_id(&id, (struct sock *)tcp) || !outgrow(&id, common->skc_cookie.counter))
+	if (!tcp || !socket_id(&id, (struct sock *)tcp) || !outgrow(common->skc_cookie.counter))
 		return 0;
 	flow = flow_find(&id);
 	if (!flow) {

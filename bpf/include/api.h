@@ -20,8 +20,12 @@ enum ww_option {
 
 enum ww_limit {
 	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
-	WW_CONNECTING = 2048,	/* slots for SYNs sent; power of two */
-	WW_ANNOUNCED = 2048,	/* slots for SYNs received; power of two */
+	WW_YOUNG_ROW = 12,	/* the kernel hands cookies out to each CPU in rows of 1 << 12 */
+	WW_YOUNG_ROWS = 16,	/* rows with slots of their own; power of two */
+	WW_YOUNG_FIRST = 64,	/* slots of a row that are used over and over; power of two */
+	WW_YOUNG_SECOND = 512,	/* slots of a row for when those are taken; power of two */
+	WW_YOUNG_SLOTS = WW_YOUNG_ROWS * (WW_YOUNG_FIRST + WW_YOUNG_SECOND),
+	WW_YOUNG_PATIENCE = 1024,	/* jiffies, one to ten seconds, after which a handshake is taken for given up */
 	WW_MAX_LIVE = 131072,	/* connections older than a second; more are refused, none is evicted */
 	WW_MAX_ENFORCERS = 8192,	/* peer Enforcers with keys at once */
 	WW_MAX_PEERS = 65536,	/* badges known at once */
@@ -232,46 +236,28 @@ struct ww_judgement {
 };
 
 /*
- * A SYN that came in: what its client announced, and what the SYN-ACK answered. Once the ACK has
- * proved it, the record of the young connection.
+ * A handshake: what was announced, and what proves it. Once it is over, the record of the young connection. What most
+ * packets need is in the first half, one cache line.
  */
-struct ww_announced {
-	struct ww_flow_id id;
-	struct ww_judgement judged;
-	__u64 nonce;
-	__u64 server_nonce;	/* of the last SYN-ACK; saves computing it again */
+struct ww_young {
+	__u64 cookie;		/* of the socket, or of the request that becomes one; 0: nobody's */
 	__u64 place;		/* cgroup id that places the local end */
+	struct ww_judgement judged;
+	__u32 busy;		/* 1 while one CPU has the slot to itself */
+	__u32 unit;
+	__u32 peer;		/* badge, 0 without: at the server what was announced, at the client what has been proved */
 	__u32 client_isn;
-	__u32 server_isn;	/* of the last SYN-ACK */
-	__u32 badge;
-	__u32 unit;
-	__u32 enforcer;		/* index of the client's Enforcer */
-	__u32 busy;		/* 1 while one CPU has the slot to itself */
-	__u16 dialled;
-	__u8 epoch;
-	__u8 pad[9];
-};
-
-/*
- * A SYN that went out: what was announced, and after the SYN-ACK what proves it. From then on the
- * record of the young connection.
- */
-struct ww_connecting {
-	__u64 cookie;		/* of the socket */
+	__u32 server_isn;	/* at the server: of the last SYN-ACK */
+	__u32 enforcer;		/* at the server: index of the client's Enforcer */
+	__u16 dialled;		/* server's port as the client sees it, host order */
+	__u8 epoch;		/* the client's, announced in the SYN */
+	__u8 server_epoch;	/* at the client: the server's, answered in the SYN-ACK */
+	__u8 direction;
+	__u8 bad_proofs;	/* at the client */
+	__u16 began;		/* jiffies */
 	struct ww_flow_id id;
-	struct ww_judgement judged;
-	__u64 place;		/* cgroup id that places the local end */
-	__u64 nonce;
-	__u64 proof;
-	__u32 isn;
-	__u32 unit;
-	__u32 peer;		/* 0 without identity, or until the server has proved its own */
-	__u32 busy;		/* 1 while one CPU has the slot to itself */
-	__u16 dialled;
-	__u8 epoch;
-	__u8 server_epoch;
-	__u8 bad_proofs;
-	__u8 pad[3];
+	__u64 nonce;		/* the client's */
+	__u64 reply;		/* at the client its proof; at the server its nonce, which saves computing it again */
 };
 
 /* Everything known about one live connection that has outgrown its slot; found by a hash of its id. */

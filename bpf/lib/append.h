@@ -83,7 +83,7 @@ inline_always void put_option(__u32 *to, const __u32 *option, __u32 length)
  * changes. Where it was computed already, the option's bytes have to be added; the helper knows
  * which of the two it is.
  */
-own_frame bool append(struct __sk_buff *skb, __u32 at, const struct segment *seg, const void *option,
+inline_always bool append(struct __sk_buff *skb, __u32 at, const struct segment *seg, const void *option,
 			  __u32 length)
 {
 	bool v4 = skb->protocol == bpf_htons(ETH_P_IP), partial;

@@ -47,7 +47,7 @@ struct settled {
 	__u8 server_epoch;
 };
 
-inline_always bool client_record(struct ww_connecting *slot, __u64 cookie, const struct settled *what)
+inline_always bool client_record(struct ww_young *slot, __u64 cookie, const struct settled *what)
 {
 	bool ours;
 
@@ -57,7 +57,7 @@ inline_always bool client_record(struct ww_connecting *slot, __u64 cookie, const
 	if (ours) {
 		slot->id = *what->id;
 		slot->place = what->place;
-		slot->proof = what->proof;
+		slot->reply = what->proof;
 		slot->peer = what->peer;
 		slot->server_epoch = what->server_epoch;
 		judgement_admit(&slot->judged, what->verdict, what->generation);
@@ -67,18 +67,18 @@ inline_always bool client_record(struct ww_connecting *slot, __u64 cookie, const
 }
 
 /* Makes the slot the record of the connection, before the socket may know. */
-inline_always int client_open(struct ww_connecting *slot, __u64 cookie, const struct settled *what)
+inline_always int client_open(struct ww_young *slot, __u64 cookie, const struct settled *what)
 {
 	if (!client_record(slot, cookie, what))
 		return WW_DROP;
 	if (generation_now() == what->generation)
 		return WW_PASS;
-	return reconsider_connecting(slot, cookie) ? WW_PASS : WW_DROP;
+	return reconsider_young(slot, cookie) ? WW_PASS : WW_DROP;
 }
 
 /* No option: the address speaks. The slot is not trusted for whose connection it is. */
 inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
-					  const struct ww_flow_id *id, struct ww_connecting *slot, __u64 cookie)
+					  const struct ww_flow_id *id, struct ww_young *slot, __u64 cookie)
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
 	struct ww_verdict *verdict;
@@ -103,7 +103,7 @@ inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock
 }
 
 /* What the tables say of a server whose proof is right, remembered if it may be met. */
-inline_always bool client_ask(struct answer *answer, const struct question *q, struct ww_connecting *slot,
+inline_always bool client_ask(struct answer *answer, const struct question *q, struct ww_young *slot,
 			      const struct ww_verdict **verdict)
 {
 	__u32 bank = bank_of(q->generation), badge = q->peer;
@@ -123,7 +123,7 @@ inline_always bool client_ask(struct answer *answer, const struct question *q, s
 }
 
 /* Index of the keys shared with the Enforcer of a server; negative, and reported, when there is none. */
-inline_always __s64 client_peer(struct __sk_buff *skb, const struct segment *seg, const struct ww_connecting *slot,
+inline_always __s64 client_peer(struct __sk_buff *skb, const struct segment *seg, const struct ww_young *slot,
 				__u32 badge, __u32 bank)
 {
 	struct ww_unit *unit = unit_at(slot->place);
@@ -143,7 +143,7 @@ inline_always __s64 client_peer(struct __sk_buff *skb, const struct segment *seg
 }
 
 inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
-				const struct ww_flow_id *id, struct ww_connecting *slot, __u64 cookie)
+				const struct ww_flow_id *id, struct ww_young *slot, __u64 cookie)
 {
 	struct question q = { .cgroup = id->cgroup, .generation = generation_now(), .direction = WW_OUT };
 	const struct ww_verdict *verdict;
@@ -202,7 +202,7 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
 own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb), cgroup = bpf_sk_cgroup_id(sk);
-	struct ww_connecting *slot = connecting_slot(cookie);
+	struct ww_young *slot = young_of(cookie);
 	struct ww_flow_id id;
 	struct segment seg;
 
@@ -219,13 +219,13 @@ own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 	default:
 		return WW_PASS; /* opens nothing: a refusal, or a stale end to be reset */
 	}
-	if (!slot || slot->cookie != cookie) {
+	if (!slot) {
 		if (is_agent(cgroup))
 			return WW_PASS;
 		count_drop(WW_REASON_STATE_MISSING); /* the next SYN fills the slot again */
 		return WW_DROP;
 	}
-	if (seg.ack != slot->isn + 1) {
+	if (seg.ack != slot->client_isn + 1) {
 		count_drop(WW_REASON_STRAY);
 		return WW_DROP;
 	}

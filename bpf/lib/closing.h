@@ -12,6 +12,7 @@
 /* What a packet means for the record of its connection. */
 struct moment {
 	struct numbers numbers;	/* of the socket, if it is the last packet or closes one half */
+	__u64 cookie;		/* of the socket, 0 when it never had one */
 	__u16 local_port;	/* network order; of a socket that sends RST, which has left the table of ports */
 	bool last;
 	bool half;		/* the other end has our FIN, and the socket is still somebody's */
@@ -33,7 +34,7 @@ inline_always bool fin_received(__u8 tcp_state)
  * A socket that was closed and whose FIN is acknowledged is at once replaced by a TIME_WAIT entry; what
  * comes after passes no program. One that is still open may be closed later, without a packet.
  */
-own_frame void ends_connection(struct __sk_buff *skb, struct bpf_sock *sk, struct moment *now)
+inline_always void ends_connection(struct __sk_buff *skb, struct bpf_sock *sk, struct moment *now)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	__u8 tcp_state = sk->state;
@@ -43,6 +44,7 @@ own_frame void ends_connection(struct __sk_buff *skb, struct bpf_sock *sk, struc
 
 	if (!tcp || !parse_segment(skb, 0, true, &seg))
 		return;
+	now->cookie = ((struct sock *)tcp)->__sk_common.skc_cookie.counter;
 	numbers_of(&now->numbers, tcp);
 	now->numbers.segments_in += skb->gso_segs > 1 ? skb->gso_segs : 1; /* the kernel counts it later */
 	next = tcp->rcv_nxt;
@@ -72,18 +74,6 @@ inline_always int pass_if_allowed(const struct ends *ends, const struct moment *
 		return WW_PASS;
 	count_drop(WW_REASON_REVOKED);
 	return WW_DROP;
-}
-
-inline_always int young_segment(const struct ends *ends, const struct moment *now)
-{
-	int verdict;
-
-	if (now->last)
-		account_first(ends, &now->numbers);
-	verdict = pass_if_allowed(ends, now);
-	if (now->last && verdict == WW_PASS)
-		ends->judged->generation = 0;
-	return verdict;
 }
 
 own_frame int existing_segment(struct ww_flow *flow, const struct moment *now)
@@ -121,8 +111,8 @@ inline_always int grown_segment(struct ww_flow *flow, const struct moment *now)
 #define WW_NO_RECORD 2
 
 /*
- * Cookie of a socket that may have opened a connection; 0 when it never had one. Asking for the cookie
- * would give one to every accepted socket and then look up a slot that cannot be its own.
+ * Cookie of a socket: one that was admitted has one. Asking the kernel for it would give one to every socket that
+ * has none, and then look up a slot that cannot be its own.
  */
 inline_always __u64 cookie_of(struct __sk_buff *skb, struct bpf_sock *sk)
 {
@@ -131,34 +121,32 @@ inline_always __u64 cookie_of(struct __sk_buff *skb, struct bpf_sock *sk)
 	return tcp ? ((struct sock *)tcp)->__sk_common.skc_cookie.counter : bpf_get_socket_cookie(skb);
 }
 
-inline_always int connecting_segment(__u64 cookie, const struct moment *now)
+inline_always int judged_young(struct ww_young *slot, const struct moment *now)
 {
-	struct ww_connecting *slot = cookie ? connecting_slot(cookie) : NULL;
-	int verdict = WW_NO_RECORD;
 	struct ends ends;
+	int verdict;
 
-	if (!slot || slot->cookie != cookie || !is_open(&slot->judged) || !take(&slot->busy))
-		return WW_NO_RECORD;
-	if (slot->cookie == cookie && is_open(&slot->judged)) {
-		ends_of_connecting(&ends, slot);
-		verdict = young_segment(&ends, now);
+	ends_of_young(&ends, slot);
+	if (now->last)
+		account_first(&ends, &now->numbers);
+	verdict = pass_if_allowed(&ends, now);
+	if (now->last && verdict == WW_PASS) {
+		slot->judged.generation = 0;
+		slot->cookie = 0;
 	}
-	give_back(&slot->busy);
 	return verdict;
 }
 
-inline_always int announced_segment(const struct ww_flow_id *id, const struct moment *now)
+/* A packet of a connection that has its record in a slot. */
+own_frame int young_segment(const struct moment *now)
 {
-	struct ww_announced *slot = announced_slot(&id->remote, id->remote_port);
+	struct ww_young *slot = opened(now->cookie);
 	int verdict = WW_NO_RECORD;
-	struct ends ends;
 
-	if (!slot || !is_open(&slot->judged) || !same_flow(&slot->id, id) || !take(&slot->busy))
+	if (!slot || !take(&slot->busy))
 		return WW_NO_RECORD;
-	if (is_open(&slot->judged) && same_flow(&slot->id, id)) {
-		ends_of_announced(&ends, slot);
-		verdict = young_segment(&ends, now);
-	}
+	if (slot->cookie == now->cookie && is_open(&slot->judged))
+		verdict = judged_young(slot, now);
 	give_back(&slot->busy);
 	return verdict;
 }
@@ -167,38 +155,40 @@ inline_always int announced_segment(const struct ww_flow_id *id, const struct mo
  * Takes a young connection's record out of its slot. False when it stays there: somebody else is at it, or
  * the table is full.
  */
-inline_always bool outgrow(const struct ww_flow_id *id, __u64 cookie)
+inline_always bool outgrow(__u64 cookie)
 {
-	struct ww_connecting *out = connecting_slot(cookie);
-	struct ww_announced *in = announced_slot(&id->remote, id->remote_port);
+	struct ww_young *slot = opened(cookie);
 	bool moved = true;
 
-	if (out && cookie && out->cookie == cookie && is_open(&out->judged)) {
-		if (!take(&out->busy))
-			return false;
-		if (out->cookie == cookie && is_open(&out->judged))
-			moved = keep_connecting(out);
-		give_back(&out->busy);
-	} else if (in && is_open(&in->judged) && same_flow(&in->id, id)) {
-		if (!take(&in->busy))
-			return false;
-		if (is_open(&in->judged) && same_flow(&in->id, id))
-			moved = keep_announced(in);
-		give_back(&in->busy);
-	}
+	if (!slot)
+		return true;
+	if (!take(&slot->busy))
+		return false;
+	if (slot->cookie == cookie && is_open(&slot->judged))
+		moved = keep_young(slot);
+	give_back(&slot->busy);
 	return moved;
 }
 
-/* Counts a connection of which one half is closed: nothing may tell when the other one is. */
-own_frame void half_closed(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgroup, const struct moment *now)
+/* The record of a socket's connection in the table, or NULL. */
+own_frame struct ww_flow *record_of(struct bpf_sock *sk, __u64 cgroup, const struct moment *now)
 {
 	struct ww_flow_id id;
-	struct ww_flow *flow;
 
 	flow_id_of(&id, sk, cgroup);
-	if (!outgrow(&id, bpf_get_socket_cookie(skb)))
+	if (now->local_port)
+		id.local_port = now->local_port;
+	return flow_find(&id);
+}
+
+/* Counts a connection of which one half is closed: nothing may tell when the other one is. */
+own_frame void half_closed(struct bpf_sock *sk, __u64 cgroup, const struct moment *now)
+{
+	struct ww_flow *flow;
+
+	if (!outgrow(now->cookie))
 		return;
-	flow = flow_find(&id);
+	flow = record_of(sk, cgroup, now);
 	if (!flow)
 		return;
 	flow->half_closed = 1;
@@ -208,26 +198,11 @@ own_frame void half_closed(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgr
 		account(flow, &now->numbers);
 }
 
-/*
- * A packet that needs its connection's record: it may be the last, or the tables have changed since
- * all records were judged.
- */
-own_frame int live_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u64 cgroup, const struct moment *now)
+/* A packet of a connection that has its record in the table, or none. */
+own_frame int live_segment(struct bpf_sock *sk, __u64 cgroup, const struct moment *now)
 {
-	struct ww_flow_id id;
-	struct ww_flow *flow;
-	int verdict;
+	struct ww_flow *flow = record_of(sk, cgroup, now);
 
-	verdict = connecting_segment(cookie_of(skb, sk), now);
-	if (verdict != WW_NO_RECORD)
-		return verdict;
-	flow_id_of(&id, sk, cgroup);
-	if (now->local_port)
-		id.local_port = now->local_port;
-	verdict = announced_segment(&id, now);
-	if (verdict != WW_NO_RECORD)
-		return verdict;
-	flow = flow_find(&id);
 	if (flow)
 		return grown_segment(flow, now);
 	if (all_judged() || now->reset || is_agent(cgroup) || sk->state == BPF_TCP_LAST_ACK ||

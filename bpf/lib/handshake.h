@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Handshakes under way and young connections, each in one slot of an array.
+ * Handshakes under way and young connections, each in one of two slots of an array.
  *
- * A slot is overwritten when another handshake falls on it. A handshake that is not over loses a
+ * The second slot is overwritten when another handshake falls on it. A handshake that is not over loses a
  * retransmitted SYN by that, never more: what counts is covered by the proofs, whoever wrote the slot.
  * A young connection is moved to the table of live ones first. So a flood of half-open connections
  * has nothing to fill up, and a connection that comes and goes costs no table anything.
@@ -18,38 +18,51 @@
 #include "flow.h"
 #include "identity.h"
 
-/* SYNs that came in, by a keyed hash of the remote end. */
+/*
+ * Handshakes and young connections, by cookie: of the socket that connects, or of the request that becomes the accepted
+ * one and leaves its cookie to it. Page-aligned by its flag: each slot is two cache lines.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WW_ANNOUNCED);
+	__uint(max_entries, WW_YOUNG_SLOTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct ww_announced);
-} announced SEC(".maps");
+	__type(value, struct ww_young);
+} young SEC(".maps");
 
-/* SYNs that went out, by socket cookie: the kernel counts those up, so neighbours do not collide. */
+_Static_assert(sizeof(struct ww_young) == 128 && offsetof(struct ww_young, id) == 64, "two cache lines, the first is enough for most");
+
+#define WW_AWAITED 1024 /* power of two */
+
+struct awaited {
+	__u64 cookie[WW_AWAITED];
+};
+
+/* Requests whose ACK is awaited, by a keyed hash of the ends: on the CPU that sent the SYN-ACK, where it mostly comes. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WW_CONNECTING);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct ww_connecting);
-} connecting SEC(".maps");
+	__type(value, struct awaited);
+} awaited SEC(".maps");
 
-inline_always struct ww_announced *announced_slot(const struct ww_address *remote, __u16 remote_port)
+inline_always __u64 *awaited_from(const struct ww_address *remote, __u16 remote_port, __u16 local_port)
 {
 	__u64 mix = ((__u64)remote->word[3] << 32 | remote->word[2]) ^ state.secret[0];
-	__u32 index;
+	__u32 zero = 0;
+	struct awaited *all = bpf_map_lookup_elem(&awaited, &zero);
 
-	mix ^= ((__u64)remote->word[1] << 32 | remote->word[0]) + ((__u64)remote_port << 24);
+	mix ^= ((__u64)remote->word[1] << 32 | remote->word[0]) + ((__u64)remote_port << 16 | local_port);
 	mix *= 0x9e3779b97f4a7c15ULL;
 	mix ^= (mix >> 29) + state.secret[1];
 	mix *= 0xbf58476d1ce4e5b9ULL;
-	index = (mix >> 40) & (WW_ANNOUNCED - 1);
-	return bpf_map_lookup_elem(&announced, &index);
+	return all ? &all->cookie[(mix >> 40) & (WW_AWAITED - 1)] : NULL;
 }
 
-inline_always bool announced_is(const struct ww_announced *slot, const struct ww_address *remote, __u16 remote_port)
+inline_always bool comes_from(const struct ww_young *slot, const struct segment *seg)
 {
-	return slot->id.remote_port == remote_port && address_equal(&slot->id.remote, remote);
+	return slot->id.remote_port == seg->remote_port && slot->id.local_port == seg->local_port &&
+	       address_equal(&slot->id.remote, &seg->remote);
 }
 
 /*
@@ -79,13 +92,6 @@ struct {
 	__type(value, struct announcement);
 } answering SEC(".maps");
 
-inline_always struct ww_connecting *connecting_slot(__u64 cookie)
-{
-	__u32 index = cookie & (WW_CONNECTING - 1);
-
-	return bpf_map_lookup_elem(&connecting, &index);
-}
-
 #define WW_PATIENCE 32 /* tries; a slot is held for some hundred nanoseconds at most */
 
 inline_always bool take(__u32 *busy)
@@ -99,7 +105,11 @@ inline_always bool take(__u32 *busy)
 
 inline_always void give_back(__u32 *busy)
 {
-	__sync_lock_test_and_set(busy, 0); /* with a full barrier on every machine */
+	asm volatile("" : : : "memory");
+	if (bpf_core_type_exists(struct cpuinfo_x86)) /* where no store overtakes another */
+		WRITE_ONCE(*busy, 0);
+	else
+		__sync_lock_test_and_set(busy, 0); /* with a full barrier */
 }
 
 /* Whether the slot holds a young connection. Certain only for whoever has taken it. */
@@ -108,26 +118,15 @@ inline_always bool is_open(const struct ww_judgement *judged)
 	return judged->generation != 0;
 }
 
-inline_always void ends_of_announced(struct ends *ends, struct ww_announced *slot)
-{
-	ends->id = &slot->id;
-	ends->judged = &slot->judged;
-	ends->place = slot->place;
-	ends->unit = slot->unit;
-	ends->peer = slot->badge;
-	ends->port = bpf_ntohs(slot->id.local_port);
-	ends->direction = WW_IN;
-}
-
-inline_always void ends_of_connecting(struct ends *ends, struct ww_connecting *slot)
+inline_always void ends_of_young(struct ends *ends, struct ww_young *slot)
 {
 	ends->id = &slot->id;
 	ends->judged = &slot->judged;
 	ends->place = slot->place;
 	ends->unit = slot->unit;
 	ends->peer = slot->peer;
-	ends->port = slot->dialled;
-	ends->direction = WW_OUT;
+	ends->port = slot->direction == WW_OUT ? slot->dialled : bpf_ntohs(slot->id.local_port);
+	ends->direction = slot->direction;
 }
 
 #ifndef WW_ITERATOR
@@ -157,37 +156,7 @@ inline_always bool keep(const struct ww_flow *flow)
  * Moves a young connection to the table of live ones; its slot must be taken. False when that is full:
  * then it stays.
  */
-own_frame bool keep_announced(struct ww_announced *slot)
-{
-	WW_MOVING(flow);
-
-	if (!flow)
-		return false;
-	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->id = slot->id;
-	flow->judged = slot->judged;
-	flow->place = slot->place;
-	flow->opened = coarse_now();
-	flow->unit = slot->unit;
-	flow->peer = slot->badge;
-	flow->server_isn = slot->server_isn;
-	flow->tally = state.tally;
-	flow->port = bpf_ntohs(slot->id.local_port);
-	flow->direction = WW_IN;
-	if (!keep(flow))
-		return false;
-	slot->judged.generation = 0;
-	slot->badge = 0;
-	return true;
-}
-
-/* Makes room in a slot that is taken; whoever's young connection stands in it moves to the table. */
-inline_always bool emptied(struct ww_announced *slot, const struct ww_flow_id *but)
-{
-	return !is_open(&slot->judged) || (but && same_flow(&slot->id, but)) || keep_announced(slot);
-}
-
-own_frame bool keep_connecting(struct ww_connecting *slot)
+own_frame bool keep_young(struct ww_young *slot)
 {
 	WW_MOVING(flow);
 
@@ -198,13 +167,14 @@ own_frame bool keep_connecting(struct ww_connecting *slot)
 	flow->judged = slot->judged;
 	flow->place = slot->place;
 	flow->nonce = slot->nonce;
-	flow->proof = slot->proof;
+	flow->proof = slot->reply;
 	flow->opened = coarse_now();
 	flow->unit = slot->unit;
 	flow->peer = slot->peer;
+	flow->server_isn = slot->server_isn;
 	flow->tally = state.tally;
-	flow->port = slot->dialled;
-	flow->direction = WW_OUT;
+	flow->port = slot->direction == WW_OUT ? slot->dialled : bpf_ntohs(slot->id.local_port);
+	flow->direction = slot->direction;
 	flow->epoch = slot->epoch;
 	flow->server_epoch = slot->server_epoch;
 	if (!keep(flow))
@@ -214,26 +184,83 @@ own_frame bool keep_connecting(struct ww_connecting *slot)
 	return true;
 }
 
+/* Makes room in a slot that is taken; whoever else's young connection stands in it moves to the table. */
+inline_always bool emptied(struct ww_young *slot, __u64 cookie)
+{
+	return !is_open(&slot->judged) || slot->cookie == cookie || keep_young(slot);
+}
+
+/*
+ * A handshake or young connection has one of two slots. The kernel counts cookies up, a row of them for each CPU. So the
+ * same CPU uses the first few slots over and over, and finds them in its cache: a line from farther away costs a few
+ * hundred nanoseconds. Whoever finds the first taken goes to the second, whatever that holds.
+ */
+inline_always struct ww_young *first_slot(__u64 cookie)
+{
+	__u32 row = (cookie >> WW_YOUNG_ROW) & (WW_YOUNG_ROWS - 1);
+	__u32 index = row * WW_YOUNG_FIRST | (cookie & (WW_YOUNG_FIRST - 1));
+
+	return bpf_map_lookup_elem(&young, &index);
+}
+
+inline_always struct ww_young *second_slot(__u64 cookie)
+{
+	__u32 row = (cookie >> WW_YOUNG_ROW) & (WW_YOUNG_ROWS - 1);
+	__u32 index = row * WW_YOUNG_SECOND | (cookie & (WW_YOUNG_SECOND - 1));
+
+	index += WW_YOUNG_ROWS * WW_YOUNG_FIRST;
+	return bpf_map_lookup_elem(&young, &index);
+}
+
+/* The slot that holds a handshake or young connection, or NULL. Certain only for whoever has taken it. */
+inline_always struct ww_young *young_of(__u64 cookie)
+{
+	struct ww_young *slot = first_slot(cookie);
+
+	if (!cookie)
+		return NULL;
+	if (slot && slot->cookie == cookie)
+		return slot;
+	slot = second_slot(cookie);
+	return slot && slot->cookie == cookie ? slot : NULL;
+}
+
+/* Whether somebody else needs the slot: a young connection, or a handshake that is not given up yet. */
+inline_always bool in_use(const struct ww_young *slot)
+{
+	return slot->cookie &&
+	       (is_open(&slot->judged) || (__u16)((__u16)bpf_jiffies64() - slot->began) < WW_YOUNG_PATIENCE);
+}
+
+/*
+ * Where to write down a handshake; NULL never. One that is written down again may then stand in both of its slots,
+ * if it had the second before.
+ */
+inline_always struct ww_young *slot_for(__u64 cookie)
+{
+	struct ww_young *slot = first_slot(cookie);
+
+	return slot && (slot->cookie == cookie || !in_use(slot)) ? slot : second_slot(cookie);
+}
+
+/* The slot that holds a young connection, or NULL. Certain only for whoever has taken it. */
+inline_always struct ww_young *opened(__u64 cookie)
+{
+	struct ww_young *slot = first_slot(cookie);
+
+	if (!cookie)
+		return NULL;
+	if (slot && slot->cookie == cookie && is_open(&slot->judged))
+		return slot;
+	slot = second_slot(cookie);
+	return slot && slot->cookie == cookie && is_open(&slot->judged) ? slot : NULL;
+}
+
 /*
  * Asks the tables again about a connection that is just being opened: they have changed since they
  * were asked, and the agent's look at all records may have come before this one was there.
  */
-own_frame bool reconsider_announced(struct ww_announced *slot, const struct ww_flow_id *id)
-{
-	bool allowed = false;
-	struct ends ends;
-
-	if (!take(&slot->busy))
-		return false;
-	if (is_open(&slot->judged) && same_flow(&slot->id, id)) {
-		ends_of_announced(&ends, slot);
-		allowed = still_allowed(&ends);
-	}
-	give_back(&slot->busy);
-	return allowed;
-}
-
-own_frame bool reconsider_connecting(struct ww_connecting *slot, __u64 cookie)
+own_frame bool reconsider_young(struct ww_young *slot, __u64 cookie)
 {
 	bool allowed = false;
 	struct ends ends;
@@ -241,7 +268,7 @@ own_frame bool reconsider_connecting(struct ww_connecting *slot, __u64 cookie)
 	if (!take(&slot->busy))
 		return false;
 	if (is_open(&slot->judged) && slot->cookie == cookie) {
-		ends_of_connecting(&ends, slot);
+		ends_of_young(&ends, slot);
 		allowed = still_allowed(&ends);
 	}
 	give_back(&slot->busy);

@@ -67,6 +67,9 @@ struct tcp_sock {
 	__u32 srtt_us;
 } __attribute__((preserve_access_index));
 
+struct cpuinfo_x86 {
+};
+
 struct seq_file;
 struct bpf_map;
 

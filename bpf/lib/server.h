@@ -9,6 +9,8 @@
 #include "handshake.h"
 
 struct listener {
+	struct ww_young *slot;	/* of the handshake that an ACK is of, if it is known */
+	__u64 cookie;		/* of its request */
 	__u64 cgroup;
 	__u64 place;
 	__u32 generation;
@@ -92,45 +94,79 @@ inline_always void id_of_segment(struct ww_flow_id *id, const struct segment *se
 	id->cgroup = at->cgroup;
 }
 
-inline_always bool server_record(struct ww_announced *slot, const struct ww_flow_id *id, const struct segment *seg,
-				 const struct listener *at, __u32 badge, const struct ww_verdict *verdict)
+inline_always bool server_record(const struct ww_flow_id *id, const struct segment *seg, const struct listener *at,
+				 __u32 badge, const struct ww_verdict *verdict)
 {
-	bool empty;
+	struct ww_young *slot = at->slot;
+	bool ours;
 
 	if (!take(&slot->busy))
 		return false;
-	empty = emptied(slot, id);
-	if (empty) {
+	ours = slot->cookie == at->cookie;
+	if (ours) {
 		slot->id = *id;
 		slot->place = at->place;
-		slot->badge = badge;
+		slot->peer = badge;
 		slot->unit = at->unit;
 		slot->server_isn = seg->ack - 1;
+		slot->direction = WW_IN;
 		judgement_admit(&slot->judged, verdict, at->generation);
-	} else {
-		count_drop(WW_REASON_NO_MEMORY);
 	}
 	give_back(&slot->busy);
-	return empty;
+	return ours;
 }
 
 /*
- * Makes the slot the record of the connection that this ACK completes, before the kernel makes its
- * socket. Where it makes none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very
- * handshake only.
+ * The record of a connection whose handshake has no slot: none of SYN cookies has, and another may have taken it. It
+ * goes to the table at once.
+ */
+own_frame int server_open_late(const struct ww_flow_id *id, const struct segment *seg, const struct listener *at,
+			       __u32 badge, const struct ww_verdict *verdict)
+{
+	struct ends ends;
+	WW_MOVING(flow);
+
+	if (!flow)
+		return WW_DROP;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->id = *id;
+	flow->place = at->place;
+	flow->opened = coarse_now();
+	flow->unit = at->unit;
+	flow->peer = badge;
+	flow->server_isn = seg->ack - 1;
+	flow->tally = state.tally;
+	flow->port = at->port;
+	flow->direction = WW_IN;
+	judgement_admit(&flow->judged, verdict, at->generation);
+	if (!keep(flow)) {
+		count_drop(WW_REASON_NO_MEMORY);
+		return WW_DROP;
+	}
+	if (generation_now() == at->generation)
+		return WW_PASS;
+	flow = flow_find(id);
+	if (!flow)
+		return WW_DROP;
+	ends_of_flow(&ends, flow);
+	return still_allowed(&ends) ? WW_PASS : WW_DROP;
+}
+
+/*
+ * Makes the record of the connection that this ACK completes, before the kernel makes its socket. Where it
+ * makes none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very handshake only.
  */
 own_frame int server_open(const struct segment *seg, const struct listener *at, __u32 badge,
 			  const struct ww_verdict *verdict)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
 	struct ww_flow_id id;
 
 	id_of_segment(&id, seg, at);
-	if (!slot || !server_record(slot, &id, seg, at, badge, verdict))
-		return WW_DROP;
+	if (!at->slot || !server_record(&id, seg, at, badge, verdict))
+		return server_open_late(&id, seg, at, badge, verdict);
 	if (generation_now() == at->generation)
 		return WW_PASS;
-	return reconsider_announced(slot, &id) ? WW_PASS : WW_DROP;
+	return reconsider_young(at->slot, at->cookie) ? WW_PASS : WW_DROP;
 }
 
 /* No identity: the address speaks, as an external network or as somewhere. */
@@ -263,7 +299,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, s
 }
 
 own_frame bool ack_proves(const struct segment *seg, const struct listener *at, const struct ack_option *option,
-			  struct ww_keys *pair, const struct ww_announced *slot)
+			  struct ww_keys *pair)
 {
 	const __u64 *key = pairwise_key(pair, option->server_epoch, option->epoch);
 	__u64 tick, proof = load_be64(option->proof);
@@ -278,8 +314,8 @@ own_frame bool ack_proves(const struct segment *seg, const struct listener *at, 
 
 	if (!key)
 		return false;
-	if (slot->server_isn == seg->ack - 1 && announced_is(slot, &seg->remote, seg->remote_port)) {
-		t.server_nonce = slot->server_nonce;
+	if (at->slot && at->slot->server_isn == seg->ack - 1) {
+		t.server_nonce = at->slot->reply;
 		if (proof_of(key, WW_MESSAGE_ACK, &t) == proof)
 			return true;
 	}
@@ -306,38 +342,41 @@ inline_always enum plain admitted_if(const struct ends *ends, bool this_handshak
 	return still_allowed(ends) ? WW_PLAIN_ADMITTED : WW_PLAIN_REFUSED;
 }
 
-inline_always enum plain plain_in_slot(struct ww_announced *slot, const struct ww_flow_id *id, __u32 server_isn)
+inline_always enum plain plain_in_slot(const struct listener *at, __u32 server_isn, __u32 *badge)
 {
+	struct ww_young *slot = opened(at->cookie);
 	enum plain what = WW_PLAIN_UNKNOWN;
 	struct ends ends;
 
-	if (is_open(&slot->judged)) {
-		if (same_flow(&slot->id, id)) {
-			ends_of_announced(&ends, slot);
+	if (!slot)
+		slot = at->slot;
+	if (!take(&slot->busy))
+		return WW_PLAIN_REFUSED;
+	if (slot->cookie == at->cookie) {
+		*badge = slot->peer;
+		if (is_open(&slot->judged)) {
+			ends_of_young(&ends, slot);
 			what = admitted_if(&ends, slot->server_isn == server_isn);
+		} else if (slot->peer) {
+			what = WW_PLAIN_ANNOUNCED;
 		}
-	} else if (slot->badge && announced_is(slot, &id->remote, id->remote_port)) {
-		what = WW_PLAIN_ANNOUNCED;
 	}
+	give_back(&slot->busy);
 	return what;
 }
 
 own_frame enum plain plain_ack(const struct segment *seg, const struct listener *at, __u32 *badge)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
-	enum plain what;
+	enum plain what = WW_PLAIN_UNKNOWN;
 	struct ww_flow_id id;
 	struct ww_flow *flow;
 	struct ends ends;
 
-	id_of_segment(&id, seg, at);
-	if (!slot || !take(&slot->busy))
-		return WW_PLAIN_REFUSED;
-	what = plain_in_slot(slot, &id, seg->ack - 1);
-	*badge = slot->badge;
-	give_back(&slot->busy);
+	if (at->slot)
+		what = plain_in_slot(at, seg->ack - 1, badge);
 	if (what == WW_PLAIN_ADMITTED || what == WW_PLAIN_REFUSED)
 		return what;
+	id_of_segment(&id, seg, at);
 	flow = flow_find(&id);
 	if (!flow || flow->direction != WW_IN || flow->server_isn != seg->ack - 1)
 		return what;
@@ -362,14 +401,57 @@ inline_always int server_plain_ack(struct __sk_buff *skb, const struct segment *
 	}
 }
 
+/* Asks the kernel for the cookie of the request that an ACK is for; 0 when there is none. */
+own_frame __u64 request_cookie(struct __sk_buff *skb, const struct segment *seg)
+{
+	bool v4 = address_is_v4(&seg->remote);
+	struct bpf_sock_tuple ends = {};
+	struct tcp_request_sock *request;
+	struct bpf_sock *sk;
+	__u64 cookie = 0;
+
+	if (v4) {
+		ends.ipv4.saddr = seg->remote.word[3];
+		ends.ipv4.daddr = seg->local.word[3];
+		ends.ipv4.sport = seg->remote_port;
+		ends.ipv4.dport = seg->local_port;
+	} else {
+		__builtin_memcpy(ends.ipv6.saddr, seg->remote.word, sizeof(ends.ipv6.saddr));
+		__builtin_memcpy(ends.ipv6.daddr, seg->local.word, sizeof(ends.ipv6.daddr));
+		ends.ipv6.sport = seg->remote_port;
+		ends.ipv6.dport = seg->local_port;
+	}
+	sk = bpf_skc_lookup_tcp(skb, &ends, v4 ? sizeof(ends.ipv4) : sizeof(ends.ipv6), BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	request = bpf_skc_to_tcp_request_sock(sk);
+	if (request)
+		cookie = ((struct sock_common *)request)->skc_cookie.counter;
+	bpf_sk_release(sk);
+	return cookie;
+}
+
+/* Finds the handshake that an ACK is of: this CPU mostly knows it, or else the kernel does. */
+inline_always void server_awaits(struct __sk_buff *skb, const struct segment *seg, struct listener *at)
+{
+	__u64 *waits = awaited_from(&seg->remote, seg->remote_port, seg->local_port);
+
+	at->cookie = waits ? *waits : 0;
+	at->slot = young_of(at->cookie);
+	if (at->slot && at->slot->server_isn == seg->ack - 1 && comes_from(at->slot, seg))
+		return;
+	at->cookie = request_cookie(skb, seg);
+	at->slot = young_of(at->cookie);
+}
+
 inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, struct listener *at)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
 	struct ack_option option;
 	struct answer *answer;
 	struct ww_keys *pair;
 	__u32 badge;
 
+	server_awaits(skb, seg, at);
 	if (!load_option(skb, seg, &option, sizeof(option)))
 		return server_placed(skb, at) ? server_plain_ack(skb, seg, at) : WW_DROP;
 	badge = bpf_ntohl(option.head.badge);
@@ -377,7 +459,7 @@ inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, s
 	if (!answer)
 		return WW_DROP;
 	pair = keys_of(answer->enforcer);
-	if (!slot || !pair || !ack_proves(seg, at, &option, pair, slot))
+	if (!pair || !ack_proves(seg, at, &option, pair))
 		return server_drop(seg, at, badge, WW_REASON_PROOF_WRONG);
 	count(WW_COUNT_PROVED);
 	return server_open(seg, at, badge, &answer->verdict);

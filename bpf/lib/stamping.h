@@ -46,23 +46,25 @@ inline_always bool too_full(struct __sk_buff *skb, const struct segment *seg)
 }
 
 /* Writes down what a socket announces; another's young connection leaves the slot for the table before. */
-inline_always bool begin_connecting(struct ww_connecting *slot, __u64 cookie, const struct segment *seg,
+inline_always bool begin_connecting(struct ww_young *slot, __u64 cookie, const struct segment *seg,
 				    struct ww_unit *unit, __u64 place, __u16 dialled)
 {
 	if (!take(&slot->busy))
 		return false;
-	if (is_open(&slot->judged) && slot->cookie != cookie && !keep_connecting(slot)) {
+	if (!emptied(slot, cookie)) {
 		count_drop(WW_REASON_NO_MEMORY);
 		give_back(&slot->busy);
 		return false;
 	}
 	slot->judged.generation = 0;
-	slot->isn = seg->seq;
+	slot->client_isn = seg->seq;
 	slot->unit = unit->badge;
 	slot->peer = 0;
 	slot->place = place;
 	slot->dialled = dialled;
 	slot->epoch = state.epoch;
+	slot->direction = WW_OUT;
+	slot->began = bpf_jiffies64();
 	slot->bad_proofs = 0;
 	slot->nonce = client_nonce(cookie, seg->seq);
 	slot->cookie = cookie;
@@ -75,13 +77,13 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
 	__u64 cookie = bpf_get_socket_cookie(skb), place;
-	struct ww_connecting *slot = connecting_slot(cookie);
+	struct ww_young *slot = slot_for(cookie);
 	struct syn_option option;
 	struct ww_unit *unit;
 
 	if (!slot)
 		return TC_ACT_SHOT;
-	if (slot->cookie != cookie || slot->isn != seg->seq || seg->payload) {
+	if (slot->cookie != cookie || slot->client_isn != seg->seq || seg->payload) {
 		if (is_agent(bpf_skb_cgroup_id(skb)))
 			return TC_ACT_UNSPEC; /* as the host's unit it would be subject to the host's policy */
 		unit = unit_of_packet(skb, &place);
@@ -123,50 +125,52 @@ inline_always bool is_answer_to(const struct segment *seg, const struct announce
 
 /*
  * Keeps what a SYN announced for the SYN-ACK's retransmission and the ACK. Where there is no room both do
- * without: the nonce can be computed again, and the client asks again.
+ * without: the nonce can be computed again, and the client asks again. A SYN cookie has no request to keep it by.
  */
-inline_always void keep_announcement(const struct announcement *syn, const struct segment *seg, __u64 nonce)
+inline_always void keep_announcement(const struct announcement *syn, const struct segment *seg, __u64 cookie, __u64 nonce)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	struct ww_young *slot = cookie ? slot_for(cookie) : NULL;
+	__u64 *waits = awaited_from(&syn->remote, syn->remote_port, syn->local_port);
 
-	if (!slot || !take(&slot->busy))
+	if (!slot || !waits || !take(&slot->busy))
 		return;
-	if (emptied(slot, NULL)) {
-		slot->id.local = syn->local;
-		slot->id.remote = syn->remote;
-		slot->id.remote_port = syn->remote_port;
-		slot->id.local_port = syn->local_port;
+	if (emptied(slot, 0)) {
+		slot->cookie = cookie;
 		slot->client_isn = syn->isn;
 		slot->server_isn = seg->seq;
-		slot->server_nonce = nonce;
-		slot->nonce = syn->nonce;
-		slot->badge = syn->badge;
+		slot->peer = syn->badge;
 		slot->unit = syn->unit;
 		slot->enforcer = syn->enforcer;
 		slot->dialled = syn->dialled;
 		slot->epoch = syn->epoch;
+		slot->direction = WW_IN;
+		slot->began = bpf_jiffies64();
+		slot->id.local = syn->local;
+		slot->id.remote = syn->remote;
+		slot->id.remote_port = syn->remote_port;
+		slot->id.local_port = syn->local_port;
+		slot->nonce = syn->nonce;
+		slot->reply = nonce;
+		*waits = cookie;
 	}
 	give_back(&slot->busy);
 }
 
 /* The same SYN later on, for a SYN-ACK that is sent again; false when its slot holds another one. */
-inline_always bool recall(struct announcement *syn, const struct segment *seg, __u64 nonce)
+inline_always bool recall(struct announcement *syn, const struct segment *seg, __u64 cookie, __u64 nonce)
 {
-	struct ww_announced *slot = announced_slot(&seg->remote, seg->remote_port);
+	struct ww_young *slot = young_of(cookie);
 	bool found;
 
 	if (!slot || !take(&slot->busy))
 		return false;
-	found = announced_is(slot, &seg->remote, seg->remote_port) && slot->client_isn == seg->ack - 1;
+	found = slot->cookie == cookie && slot->direction == WW_IN && slot->client_isn == seg->ack - 1;
 	if (found) {
-		/* A replayed ACK may have opened it for an older handshake of the two ends; that proves nothing here. */
-		if (slot->server_isn != seg->seq)
-			slot->judged.generation = 0;
 		slot->server_isn = seg->seq;
-		slot->server_nonce = nonce;
+		slot->reply = nonce;
 		syn->remote_port = 0; /* this is no SYN that was let in just now */
 		syn->nonce = slot->nonce;
-		syn->badge = slot->badge;
+		syn->badge = slot->peer;
 		syn->unit = slot->unit;
 		syn->enforcer = slot->enforcer;
 		syn->dialled = slot->dialled;
@@ -217,14 +221,15 @@ inline_always int prove_synack(struct __sk_buff *skb, __u32 at, const struct seg
 inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
 {
 	__u64 nonce = server_nonce(&seg->remote, seg->remote_port, seg->seq, coarse_now() >> WW_TICK_SHIFT, state.epoch);
+	__u64 cookie = skb->sk ? bpf_get_socket_cookie(skb) : 0; /* the request's */
 	__u32 zero = 0;
 	struct announcement *syn = bpf_map_lookup_elem(&answering, &zero);
 
 	if (!syn)
 		return TC_ACT_SHOT;
 	if (is_answer_to(seg, syn)) {
-		keep_announcement(syn, seg, nonce);
-	} else if (!recall(syn, seg, nonce)) {
+		keep_announcement(syn, seg, cookie, nonce);
+	} else if (!recall(syn, seg, cookie, nonce)) {
 		if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
 			return TC_ACT_UNSPEC;
 		count(WW_COUNT_SYNACK_UNKNOWN);
@@ -240,7 +245,7 @@ inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct seg
 inline_always void stamp_ack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct ww_connecting *slot = connecting_slot(cookie);
+	struct ww_young *slot = young_of(cookie);
 	struct ack_option option;
 	struct ww_flow *flow;
 	struct ww_flow_id id;
@@ -249,7 +254,7 @@ inline_always void stamp_ack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 a
 		count(WW_COUNT_STAMP_NO_ROOM);
 		return;
 	}
-	if (slot && slot->cookie == cookie) {
+	if (slot) {
 		if (!slot->peer)
 			return;
 		head_of(&option.head, sizeof(option), slot->unit);
@@ -257,7 +262,7 @@ inline_always void stamp_ack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 a
 		option.server_epoch = slot->server_epoch;
 		option.dialled = bpf_htons(slot->dialled);
 		store_be64(option.nonce, slot->nonce);
-		store_be64(option.proof, slot->proof);
+		store_be64(option.proof, slot->reply);
 	} else {
 		flow_id_of(&id, sk, bpf_skb_cgroup_id(skb));
 		flow = flow_find(&id);

@@ -53,13 +53,49 @@ inline_always void emit(struct ww_event *event)
  * Nanoseconds since boot to a few milliseconds, the cheap way where there is one: helper 160 came
  * with 5.11, and iterators (WW_ITERATOR) may not call it.
  */
-inline_always __u64 coarse_now(void)
+inline_always __u64 ask_time(void)
 {
 #ifndef WW_ITERATOR
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_ktime_get_coarse_ns))
 		return bpf_ktime_get_coarse_ns();
 #endif
 	return bpf_ktime_get_ns();
+}
+
+#ifndef WW_ITERATOR
+/* When each CPU last asked for the time. */
+struct clock {
+	__u64 jiffies;
+	__u64 now;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct clock);
+} clocks SEC(".maps");
+#endif
+
+/* The same, asked for once in a jiffy. Whoever is interrupted halfway leaves no wrong time: jiffies come last. */
+inline_always __u64 coarse_now(void)
+{
+#ifndef WW_ITERATOR
+	__u64 jiffies = bpf_jiffies64(), now;
+	__u32 zero = 0;
+	struct clock *clock = bpf_map_lookup_elem(&clocks, &zero);
+
+	if (!clock)
+		return ask_time();
+	if (READ_ONCE(clock->jiffies) == jiffies)
+		return READ_ONCE(clock->now);
+	now = ask_time();
+	WRITE_ONCE(clock->now, now);
+	WRITE_ONCE(clock->jiffies, jiffies);
+	return now;
+#else
+	return ask_time();
+#endif
 }
 
 inline_always __u32 generation_now(void)

@@ -20,7 +20,7 @@ PROGRAMS = {
     "enforce": {"enforce_in"},
     "capture_in": {"enforce_in"},
     "capture_out": {"stamp_ethernet", "stamp_plain"},
-    "sweep": {"judge", "judge_announced", "judge_connecting", "tally"},
+    "sweep": {"judge", "judge_young", "tally"},
 }
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from testbed.packets import Option, Segment, mss
-from tests.datapath.ground import CLIENT, SERVER, Connection, Ground, Verdicts, grounds, says, until
-from tests.datapath.workload import finish
+from tests.datapath.ground import CLIENT, SERVER, Connection, Ground, Verdicts, grounds, says, setting, until
 from watchword.enforcer.datapath.base import BadgeMissed, DatapathError, EventsLost
 from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf import libbpf
@@ -39,69 +38,42 @@ def allowed(ground: Ground) -> None:
 # --- the table of live connections
 
 
-def slot_of(ground: Ground, remote: str, port: int) -> int:
-    """Where the server keeps a young connection from there; the arithmetic of ``announced_slot``."""
-    descriptor = libbpf.pinned(str(ground.server.pinned() / "state"))
-    assert descriptor is not None
-    try:
-        state = Map(descriptor, ctypes.c_uint32, layout.State).get(ctypes.c_uint32(0))
-    finally:
-        os.close(descriptor)
-    assert state is not None
-    mask = (1 << 64) - 1
-    words = [0, 0, socket.htonl(0xFFFF), int.from_bytes(socket.inet_aton(remote), "little")]
-    mix = (words[3] << 32 | words[2]) ^ state.secret[0]
-    mix ^= ((words[1] << 32 | words[0]) + (socket.htons(port) << 24)) & mask
-    mix = mix * 0x9E3779B97F4A7C15 & mask
-    mix ^= ((mix >> 29) + state.secret[1]) & mask
-    mix = mix * 0xBF58476D1CE4E5B9 & mask
-    return int(mix >> 40 & layout.Limit.ANNOUNCED - 1)
-
-
-def colliding(ground: Ground, remote: str) -> tuple[int, int]:
-    """Two ports of a client whose connections have the same slot."""
-    seen: dict[int, int] = {}
-    for port in range(20000, 60000):
-        slot = slot_of(ground, remote, port)
-        if slot in seen:
-            return seen[slot], port
-        seen[slot] = port
-    raise AssertionError("40,000 ports and no two in one slot")
-
-
-def from_port(ground: Ground, listener: socket.socket, port: int) -> Connection:
-    """A connection from this port of the client's."""
-    address = ground.client.host.ipv4
-    near = ground.client.app.connect(ground.server.host.ipv4, listener.getsockname()[1], source=(address, port))
-    far, _ = listener.accept()
-    far.settimeout(10)
-    return Connection(near, far)
+def until_refused(ground: Ground, listener: socket.socket) -> tuple[list[Connection], socket.socket]:
+    """Young connections, until one would need the slot of another; that one, which the client takes for open."""
+    young: list[Connection] = []
+    listener.settimeout(0.5)
+    for _ in range(2 * (layout.Limit.YOUNG_FIRST + layout.Limit.YOUNG_SECOND)):
+        near = ground.client.app.connect(ground.server.host.ipv4, listener.getsockname()[1])
+        try:
+            far, _ = listener.accept()
+        except TimeoutError:
+            return young, near
+        far.settimeout(10)
+        young.append(Connection(near, far))
+    raise AssertionError(f"{len(young)} young connections, and each has a slot of its own")
 
 
 def test_a_full_table_of_connections_refuses_one_that_needs_room_and_touches_none(ground: Ground) -> None:
-    """Whoever finds another's young connection in its slot waits until there is room; every refusal is counted."""
-    address = ground.client.host.ipv4
-    first, rival = colliding(ground, address)
+    """Whoever finds another's young connection in its slots waits until there is room; every refusal is counted."""
     with ground.listen() as listener:
         port = listener.getsockname()[1]
         old = [ground.connect(listener) for _ in range(LIVE)]
         ground.server.fence.call("flows")  # a look: the table is full now
         before = ground.server.counters()["dropped-no-memory"]
-        young = from_port(ground, listener, first)
+        first = ground.connect(listener)
         for _ in range(3):
             ground.server.fence.call("flows")
         assert ground.server.counters()["dropped-no-memory"] == before, "to stay in its slot is no loss"
-        with ground.server.host.capture(f"src port {rival} and dst port {port}") as taken_in:
-            late = ground.client.app.begin(ground.server.host.ipv4, port, source=(address, rival))
-            finish(late)
-            until(lambda: ground.server.counters()["dropped-no-memory"] > before)
-            listener.settimeout(0.3)
-            with pytest.raises(TimeoutError):
-                listener.accept()
-            refused = ground.server.counters()["dropped-no-memory"] - before
-        proofs = [s for s in taken_in.segments() if s.flags == "A" and s.option(OPTION_KIND)]
-        assert refused == len(proofs)
-        for connection in (*old, young):
+        with ground.server.host.capture(f"dst port {port}") as taken_in:
+            young, late = until_refused(ground, listener)
+            source = late.getsockname()[1]
+
+            def proofs() -> int:
+                sent = [s for s in taken_in.segments() if s.sport == source and s.flags == "A"]
+                return len([s for s in sent if s.option(OPTION_KIND)])
+
+            until(lambda: ground.server.counters()["dropped-no-memory"] - before == proofs() > 0)
+        for connection in (*old, first, *young):
             connection.exchange()
         old[0].close()
         until(lambda: room(ground) > 0)
@@ -109,10 +81,32 @@ def test_a_full_table_of_connections_refuses_one_that_needs_room_and_touches_non
         far, _ = listener.accept()  # by the SYN-ACK that is sent again
         far.settimeout(10)
         Connection(late, far).exchange()
-        for connection in (*old[1:], young, Connection(late, far)):
+        for connection in (*old[1:], first, *young, Connection(late, far)):
             connection.close()
-        until(lambda: ground.server.flow(port).connections == LIVE + 2)
+        until(lambda: ground.server.flow(port).connections == LIVE + len(young) + 2)
         assert ground.server.flow(port).proved
+
+
+def test_a_full_table_of_connections_refuses_who_has_no_slot(ground: Ground) -> None:
+    """What SYN cookies let in has no request to be found by, and so no slot: it needs room at once."""
+    with setting("net.ipv4.tcp_syncookies", 2, ground.server.host), ground.listen() as listener:
+        with ground.connect(listener) as connection:
+            connection.exchange()
+        until(lambda: room(ground) == LIVE)
+        old = [ground.connect(listener) for _ in range(LIVE)]
+        before = ground.server.counters()["dropped-no-memory"]
+        listener.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            ground.connect(listener)
+        assert ground.server.counters()["dropped-no-memory"] == before + 1
+        for connection in old:
+            connection.exchange()
+            connection.close()
+        until(lambda: room(ground) == LIVE)
+        listener.settimeout(10)
+        with ground.connect(listener) as connection:
+            connection.exchange()
+        until(lambda: ground.server.flow(listener.getsockname()[1]).connections == LIVE + 2)
 
 
 def room(ground: Ground) -> int:

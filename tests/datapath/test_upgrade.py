@@ -37,8 +37,13 @@ pytestmark = pytest.mark.timeout(300)
 #: (file, what stands there, what the other version has instead)
 CHANGES = (
     ("bpf/include/api.h", "struct ww_flow {\n", "struct ww_flow {\n\t__u32 novel[3];\n\t__u32 novel_pad;\n"),
-    ("bpf/include/api.h", "struct ww_announced {\n", "struct ww_announced {\n\t__u64 novel;\n"),
-    ("bpf/include/api.h", "struct ww_connecting {\n", "struct ww_connecting {\n\t__u64 novel;\n"),
+    ("bpf/include/api.h", "struct ww_young {\n", "struct ww_young {\n\t__u64 novel;\n"),
+    (
+        "bpf/lib/handshake.h",
+        "_Static_assert(sizeof(struct ww_young) == 128",
+        "_Static_assert(sizeof(struct ww_young) == 136",
+    ),
+    ("bpf/lib/handshake.h", "offsetof(struct ww_young, id) == 64", "offsetof(struct ww_young, id) == 72"),
     ("bpf/include/api.h", "\t__u64 packets_in;\n", "\t__u64 novel;\n\t__u64 packets_in;\n"),
     (
         "bpf/include/api.h",
@@ -51,7 +56,7 @@ CHANGES = (
         "struct ww_name_key {\n\t__u32 number;\n\t__u32 kind;\n",
     ),
     ("bpf/include/api.h", "\t__u64 secret[2];", "\t__u64 novel;\n\t__u64 secret[2];"),
-    ("bpf/include/api.h", "WW_ANNOUNCED = 2048", "WW_ANNOUNCED = 4096"),
+    ("bpf/include/api.h", "WW_YOUNG_SECOND = 512", "WW_YOUNG_SECOND = 1024"),
     ("bpf/include/api.h", "WW_MAX_LIVE = 131072", "WW_MAX_LIVE = 65536"),
 )
 

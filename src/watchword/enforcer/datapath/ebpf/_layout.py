@@ -18,8 +18,12 @@ class Limit(IntEnum):
     """enum ww_limit."""
 
     MAX_LEVELS = 16
-    CONNECTING = 2048
-    ANNOUNCED = 2048
+    YOUNG_ROW = 12
+    YOUNG_ROWS = 16
+    YOUNG_FIRST = 64
+    YOUNG_SECOND = 512
+    YOUNG_SLOTS = 9216
+    YOUNG_PATIENCE = 1024
     MAX_LIVE = 131072
     MAX_ENFORCERS = 8192
     MAX_PEERS = 65536
@@ -260,6 +264,20 @@ class Verdict(ctypes.Structure):
     ]
 
 
+class Judgement(ctypes.Structure):
+    """struct ww_judgement, 16 bytes."""
+
+    _fields_ = [
+        ("rule", ctypes.c_uint32),  # 0
+        ("observed_rule", ctypes.c_uint32),  # 4
+        ("generation", ctypes.c_uint32),  # 8
+        ("action", ctypes.c_uint8),  # 12
+        ("flags", ctypes.c_uint8),  # 13
+        ("reason", ctypes.c_uint8),  # 14
+        ("pad", ctypes.c_uint8),  # 15
+    ]
+
+
 class Address(ctypes.Structure):
     """struct ww_address, 16 bytes."""
 
@@ -281,60 +299,28 @@ class FlowId(ctypes.Structure):
     ]
 
 
-class Judgement(ctypes.Structure):
-    """struct ww_judgement, 16 bytes."""
-
-    _fields_ = [
-        ("rule", ctypes.c_uint32),  # 0
-        ("observed_rule", ctypes.c_uint32),  # 4
-        ("generation", ctypes.c_uint32),  # 8
-        ("action", ctypes.c_uint8),  # 12
-        ("flags", ctypes.c_uint8),  # 13
-        ("reason", ctypes.c_uint8),  # 14
-        ("pad", ctypes.c_uint8),  # 15
-    ]
-
-
-class Announced(ctypes.Structure):
-    """struct ww_announced, 128 bytes."""
-
-    _fields_ = [
-        ("id", FlowId),  # 0
-        ("judged", Judgement),  # 48
-        ("nonce", ctypes.c_uint64),  # 64
-        ("server_nonce", ctypes.c_uint64),  # 72
-        ("place", ctypes.c_uint64),  # 80
-        ("client_isn", ctypes.c_uint32),  # 88
-        ("server_isn", ctypes.c_uint32),  # 92
-        ("badge", ctypes.c_uint32),  # 96
-        ("unit", ctypes.c_uint32),  # 100
-        ("enforcer", ctypes.c_uint32),  # 104
-        ("busy", ctypes.c_uint32),  # 108
-        ("dialled", ctypes.c_uint16),  # 112
-        ("epoch", ctypes.c_uint8),  # 114
-        ("pad", ctypes.c_uint8 * 9),  # 115
-    ]
-
-
-class Connecting(ctypes.Structure):
-    """struct ww_connecting, 120 bytes."""
+class Young(ctypes.Structure):
+    """struct ww_young, 128 bytes."""
 
     _fields_ = [
         ("cookie", ctypes.c_uint64),  # 0
-        ("id", FlowId),  # 8
-        ("judged", Judgement),  # 56
-        ("place", ctypes.c_uint64),  # 72
-        ("nonce", ctypes.c_uint64),  # 80
-        ("proof", ctypes.c_uint64),  # 88
-        ("isn", ctypes.c_uint32),  # 96
-        ("unit", ctypes.c_uint32),  # 100
-        ("peer", ctypes.c_uint32),  # 104
-        ("busy", ctypes.c_uint32),  # 108
-        ("dialled", ctypes.c_uint16),  # 112
-        ("epoch", ctypes.c_uint8),  # 114
-        ("server_epoch", ctypes.c_uint8),  # 115
-        ("bad_proofs", ctypes.c_uint8),  # 116
-        ("pad", ctypes.c_uint8 * 3),  # 117
+        ("place", ctypes.c_uint64),  # 8
+        ("judged", Judgement),  # 16
+        ("busy", ctypes.c_uint32),  # 32
+        ("unit", ctypes.c_uint32),  # 36
+        ("peer", ctypes.c_uint32),  # 40
+        ("client_isn", ctypes.c_uint32),  # 44
+        ("server_isn", ctypes.c_uint32),  # 48
+        ("enforcer", ctypes.c_uint32),  # 52
+        ("dialled", ctypes.c_uint16),  # 56
+        ("epoch", ctypes.c_uint8),  # 58
+        ("server_epoch", ctypes.c_uint8),  # 59
+        ("direction", ctypes.c_uint8),  # 60
+        ("bad_proofs", ctypes.c_uint8),  # 61
+        ("began", ctypes.c_uint16),  # 62
+        ("id", FlowId),  # 64
+        ("nonce", ctypes.c_uint64),  # 112
+        ("reply", ctypes.c_uint64),  # 120
     ]
 
 

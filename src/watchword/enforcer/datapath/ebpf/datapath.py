@@ -45,7 +45,7 @@ OBJECTS = Path(__file__).parent / "objects"
 _PROGRAMS = ("stamp", "refuse", "enforce", "sweep")
 
 #: Iterators over records, each with its table, in the order in which a look runs them.
-_JUDGES = {"judge_announced": "announced", "judge_connecting": "connecting", "judge": "live"}
+_JUDGES = {"judge_young": "young", "judge": "live"}
 
 _IDLE = 3600.0  # seconds after which a reported aggregate is dropped
 _SETTLING = 0.02  # seconds after which no program that was replaced still runs

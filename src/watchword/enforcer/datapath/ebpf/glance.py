@@ -107,10 +107,7 @@ class Glance:
             found[samples.raw(record.id)] = connection(record, rules, clock)
         return list(found.values())
 
-    def _young(self) -> Iterator[layout.Announced | layout.Connecting]:
-        for _, answered in Map(self._fds["announced"], ctypes.c_uint32, layout.Announced).items_batched():
-            if answered.judged.generation:
-                yield answered
-        for _, called in Map(self._fds["connecting"], ctypes.c_uint32, layout.Connecting).items_batched():
-            if called.judged.generation:
-                yield called
+    def _young(self) -> Iterator[layout.Young]:
+        for _, young in Map(self._fds["young"], ctypes.c_uint32, layout.Young).items_batched():
+            if young.judged.generation:
+                yield young

@@ -7,26 +7,20 @@ import socket
 from watchword.enforcer.datapath.base import LiveConnection
 from watchword.enforcer.datapath.ebpf._layout import (
     Action,
-    Announced,
-    Connecting,
     Direction,
     Flow,
     FlowId,
     Judgement,
     VerdictFlag,
+    Young,
 )
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.samples import Clock, reason_name
 from watchword.enforcer.datapath.ebpf.sockets import address_text
 
 
-def connection(record: Flow | Announced | Connecting, rules: Numbers, clock: Clock) -> LiveConnection:
+def connection(record: Flow | Young, rules: Numbers, clock: Clock) -> LiveConnection:
     """The connection of a record; of a young one nothing is known but who, where and why."""
-    if isinstance(record, Flow):
-        peer, incoming = record.peer, record.direction == Direction.IN
-    else:
-        incoming = isinstance(record, Announced)
-        peer = record.badge if isinstance(record, Announced) else record.peer
     judged: Judgement = record.judged
     where: FlowId = record.id
     grown = record if isinstance(record, Flow) else None
@@ -37,9 +31,9 @@ def connection(record: Flow | Announced | Connecting, rules: Numbers, clock: Clo
         local_port=socket.ntohs(where.local_port),
         remote=address_text(where.remote),
         remote_port=socket.ntohs(where.remote_port),
-        direction="incoming" if incoming else "outgoing",
+        direction="incoming" if record.direction == Direction.IN else "outgoing",
         unit_badge=record.unit,
-        peer_badge=peer,
+        peer_badge=record.peer,
         existing=bool(grown and grown.existing),
         action="Allow" if judged.action == Action.ALLOW else "Reject",
         reason=reason_name(judged.reason),

@@ -20,12 +20,8 @@ from watchword.enforcer.datapath.ebpf.object import Map
 from watchword.enforcer.datapath.ebpf.predecessor import Predecessor
 from watchword.identity.transcript import siphash
 
-#: Young connections have their records in the slots of their handshakes. Per table: what the fields of a record are
-#: called there, and which way its connections go.
-_SLOTS: Mapping[str, tuple[Mapping[str, str], Direction]] = {
-    "announced": ({"peer": "badge"}, Direction.IN),
-    "connecting": ({"port": "dialled"}, Direction.OUT),
-}
+#: Young connections have their records in the slots of their handshakes: what the fields of a record are called there.
+_YOUNG: Mapping[str, str] = {"port": "dialled", "proof": "reply"}
 
 _Records = dict[bytes, bytes]
 
@@ -75,20 +71,18 @@ class Succession:
 
     def _records(self) -> _Records:
         found = [record for _, record in self.before.table("live", ctypes.c_uint64, layout.Flow)]
-        for name, (called, direction) in _SLOTS.items():
-            settled = {samples.raw(record) for record in self._slots(name, called)}
-            # read twice: a slot that a program is just writing is not the same the second time
-            for record in self._slots(name, called):
-                if record.judged.generation and samples.raw(record) in settled:
-                    record.direction = direction
-                    if direction == Direction.IN:
-                        record.port = int.from_bytes(record.id.local_port.to_bytes(2, "little"), "big")
-                    found.append(record)
+        settled = {samples.raw(record) for record in self._young()}
+        # read twice: a slot that a program is just writing is not the same the second time
+        for record in self._young():
+            if record.judged.generation and samples.raw(record) in settled:
+                if record.direction == Direction.IN:
+                    record.port = int.from_bytes(record.id.local_port.to_bytes(2, "little"), "big")
+                found.append(record)
         secret = (self._state.secret[0], self._state.secret[1])
         return {struct.pack("<Q", flow_key(secret, record.id)): samples.raw(record) for record in found}
 
-    def _slots(self, name: str, called: Mapping[str, str]) -> list[layout.Flow]:
-        return [record for _, record in self.before.table(name, ctypes.c_uint32, layout.Flow, called)]
+    def _young(self) -> list[layout.Flow]:
+        return [record for _, record in self.before.table("young", ctypes.c_uint32, layout.Flow, _YOUNG)]
 
     def settle(self) -> None:
         """Carry what only grows, when nothing grows there any more: counters, aggregates, what has been reported."""
