@@ -248,6 +248,45 @@ def test_an_agent_that_dies_while_it_follows(ground: Ground, other: Path) -> Non
     assert server.pinned().is_dir()
 
 
+@pytest.mark.parametrize("moved", ["stamp_", "stamp_ refuse", "stamp_ refuse enforce"])
+@pytest.mark.parametrize("finisher", ["the one before", "the same", "a third"])
+def test_whoever_comes_next_finishes(ground: Ground, other: Path, tmp_path: Path, moved: str, finisher: str) -> None:
+    """An agent has died with some of the links moved: the next one, of whichever version, takes all of them once."""
+    server = ground.server
+    with ground.listen() as listener, ground.connect(listener) as connection:
+        before = server.pinned()
+        attached = sum(map(is_link, before.iterdir()))
+        server.fence.kill()
+        server.restart(other)
+        server.fence.kill()
+        (following,) = (path for path in before.parent.iterdir() if path != before)
+        (following / f"following_{before.name}").mkdir()
+        for path in [path for path in before.iterdir() if path.name.startswith(tuple(moved.split()))]:
+            path.rename(following / path.name)
+        server.restart({"the one before": None, "the same": other, "a third": third(other, tmp_path)}[finisher])
+        ground.trust()
+        ground.allow()
+        assert sum(map(is_link, server.pinned().iterdir())) == attached
+        connection.exchange()
+        with ground.connect(listener) as another:
+            another.exchange()
+        server.apply()
+        assert connection.ended()["near"] == "ConnectionResetError"
+
+
+def is_link(path: Path) -> bool:
+    return path.name.startswith(("stamp_", "refuse", "enforce"))
+
+
+def third(other: Path, folder: Path) -> Path:
+    """A version of which the programs are the other's, and the build is not: bytes behind an object are nobody's."""
+    shutil.copytree(other, folder / "third")
+    (enforce,) = (folder / "third").rglob("enforce.bpf.o")
+    with enforce.open("ab") as file:
+        file.write(b"another build")
+    return folder / "third"
+
+
 def test_what_does_not_fit_leaves_the_earlier_build_in_force(ground: Ground, other: Path) -> None:
     """Room for 20 connections where 50 stand: the error names the table, and everything goes on as before."""
     server = ground.server

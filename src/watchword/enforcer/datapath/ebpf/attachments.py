@@ -39,6 +39,11 @@ _CGROUP = {
 _DEVICE_PINS = ("stamp_", "clsact_")
 
 
+def has_links(pins: Path) -> bool:
+    """Whether anything that is attached is held below ``pins``, be it that an agent was cut short."""
+    return any(path.name in _CGROUP or path.name.startswith(_DEVICE_PINS) for path in pins.iterdir())
+
+
 class DeviceHook(Protocol):
     """One way of running a program on everything that leaves by a device."""
 
@@ -79,12 +84,6 @@ class Attachments:
         """Whether an agent has attached before."""
         return (self._pins / "enforce_in").exists()
 
-    def any(self) -> bool:
-        """Whether anything is attached, be it that an agent was cut short."""
-        return any((self._pins / name).exists() for name in _CGROUP) or any(
-            path.name.startswith(_DEVICE_PINS) for path in self._pins.iterdir()
-        )
-
     def take_over(self) -> None:
         """Put this agent's programs behind all links and hooks that an earlier one left."""
         for name, (program, _) in _CGROUP.items():
@@ -92,17 +91,17 @@ class Attachments:
         self._devices.clear()
         self.attach_devices()
 
-    def inherit(self, pins: Path) -> None:
-        """Make the links and marks below ``pins``, of another build, this one's own, and put its programs there.
+    def inherit(self, builds: Iterable[Path]) -> None:
+        """Make the links and marks below the pins of other builds this one's own, and put its programs there.
 
         Links that this build has no program for stay where they are. May be called again when it was cut short.
         """
-        theirs = [path for path in pins.iterdir() if path.name.startswith(_DEVICE_PINS)]
-        theirs += [pins / name for name in _CGROUP if (pins / name).exists()]
-        for path in theirs:  # a rename within a bpffs moves the reference, the link stays attached
-            path.rename(self._pins / path.name)
-        present = [name for name in _CGROUP if (self._pins / name).exists()]
-        self._attach_cgroup(name for name in _CGROUP if name not in present)
+        for pins in builds:
+            theirs = [path for path in pins.iterdir() if path.name.startswith(_DEVICE_PINS)]
+            theirs += [pins / name for name in _CGROUP if (pins / name).exists()]
+            for path in theirs:  # a rename within a bpffs moves the reference, the link stays attached
+                path.rename(self._pins / path.name)
+        self._attach_cgroup([name for name in _CGROUP if not (self._pins / name).exists()])
         self.take_over()
 
     def _update(self, name: str, program: int) -> None:

@@ -30,11 +30,11 @@ from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf import counting, libbpf, samples
 from watchword.enforcer.datapath.ebpf._layout import Adopting, Counter, EventKind, Limit, NameKind
 from watchword.enforcer.datapath.ebpf._layout import Event as KernelEvent
-from watchword.enforcer.datapath.ebpf.attachments import Attachments
+from watchword.enforcer.datapath.ebpf.attachments import Attachments, has_links
 from watchword.enforcer.datapath.ebpf.bank import Banks
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
-from watchword.enforcer.datapath.ebpf.predecessor import Predecessor, build, predecessor
+from watchword.enforcer.datapath.ebpf.predecessor import Predecessor, build, builds, predecessor
 from watchword.enforcer.datapath.ebpf.sizes import checked_sizes
 from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, SocketReaper, Tuple, address_text
 from watchword.enforcer.datapath.ebpf.succession import Succession
@@ -113,17 +113,16 @@ class EbpfDatapath:
             libbpf.link_create(f"attach {name}", programs[name], 0, libbpf.TRACE_ITER, fds[table])
             for name, table in _JUDGES.items()
         ]
-        if self._attachments.attached():
+        if self._attachments.attached() and before is None:
+            self._clear_away()
+        elif self._attachments.attached():
             self._attachments.take_over()
-            self._attachments.attach_devices()
 
     def _prepare_pins(self) -> Predecessor | None:
         """A place for this build's pins; what another build has left that is attached, if there is such a thing."""
         before = predecessor(self._pin_root, self._pins)
-        for pins in self._pin_root.iterdir() if self._pin_root.is_dir() else ():
-            unused = pins != self._pins or before is not None  # left by an attempt that failed
-            if unused and not (before and pins == before.pins) and not Attachments(pins, self._cgroup, {}).any():
-                shutil.rmtree(pins)
+        if before and not before.was_following and self._pins.exists() and not has_links(self._pins):
+            shutil.rmtree(self._pins)  # left by an attempt that failed
         try:
             self._pins.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -263,13 +262,22 @@ class EbpfDatapath:
         """Follow the build that ran before, whose programs decide until ours stand in their place."""
         succession.carry()
         succession.before.begin()
-        self._attachments.inherit(succession.before.pins)
+        self._attachments.inherit(builds(self._pin_root, self._pins))  # also of an agent that died while it followed
         time.sleep(_SETTLING)
         succession.carry()
         succession.settle()
+        self._clear_away()
         succession.before.remove()
         self._succession = None
         self._look_at_sockets()
+
+    def _clear_away(self) -> None:
+        """Take all links, and remove what builds that never came to be at work have left."""
+        others = builds(self._pin_root, self._pins)
+        self._attachments.inherit(others)
+        for pins in others:
+            if self._succession is None or pins != self._succession.before.pins:
+                shutil.rmtree(pins)
 
     def _begin(self) -> None:
         """Attach for the first time. Connections that stand now are older than the Enforcer: judged by address."""

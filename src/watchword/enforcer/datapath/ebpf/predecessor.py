@@ -45,19 +45,25 @@ def attached(root: Path) -> Path:
 
 
 def predecessor(root: Path, own: Path) -> Predecessor | None:
-    """What another build than that of the pins ``own`` has attached below ``root``, or what ``own`` was following."""
-    if not root.is_dir():
-        return None
-    others = [path for path in root.iterdir() if path.is_dir() and path != own]
-    found = [path for path in others if (path / "enforce_in").exists() or (own / f"{_FOLLOWING}{path.name}").exists()]
-    return Predecessor(found[0], own / f"{_FOLLOWING}{found[0].name}") if found else None
+    """The build to follow: another than that of the pins ``own`` that is at work, or that ``own`` was following."""
+    for path in builds(root, own):
+        if (path / "enforce_in").exists() or (own / f"{_FOLLOWING}{path.name}").exists():
+            return Predecessor(path, own)
+    return None
+
+
+def builds(root: Path, own: Path) -> list[Path]:
+    """The pins of all builds below ``root`` but ``own``."""
+    return [path for path in root.iterdir() if path.is_dir() and path != own] if root.is_dir() else []
 
 
 class Predecessor:
     """The pins of another build. Raises :class:`DatapathError` where what it left cannot be understood."""
 
-    def __init__(self, pins: Path, mark: Path) -> None:
-        self.pins, self._mark = pins, mark
+    def __init__(self, pins: Path, own: Path) -> None:
+        self.pins, self._mark = pins, own / f"{_FOLLOWING}{pins.name}"
+        #: Whether it began to follow the build of ``own`` and did not come to the end: what is there is needed still.
+        self.was_following = (pins / f"{_FOLLOWING}{own.name}").exists()
         self._types: dict[int, list[btf.Type]] = {}
 
     def table(
@@ -129,6 +135,11 @@ class Predecessor:
     def begin(self) -> None:
         """Remember that it is being followed, until it is removed: for an agent that comes after one that died."""
         self._mark.mkdir(exist_ok=True)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Unpin tables that have been carried over, so that nobody does it twice."""
+        for name in names:
+            (self.pins / name).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Unpin everything; what no link holds goes."""

@@ -23,6 +23,9 @@ from watchword.identity.transcript import siphash
 #: Young connections have their records in the slots of their handshakes: what the fields of a record are called there.
 _YOUNG: Mapping[str, str] = {"port": "dialled", "proof": "reply"}
 
+#: Tables that are carried once, when nothing changes there any more.
+_SETTLED = ("flows", "earlier_flows", "reported", "totals", "counters", "earlier_counters")
+
 _Records = dict[bytes, bytes]
 
 
@@ -44,7 +47,7 @@ class Succession:
     def _take_state(self) -> None:
         """Go on counting where it stopped: no number may come to mean two things."""
         theirs = self.before.one("state", layout.State)
-        if theirs is not None and not self._state.generation:  # else it was done, and an agent died half-way
+        if theirs is not None and theirs.generation > self._state.generation:  # else an agent died half-way
             self._state.secret[:] = list(theirs.secret)
             self._state.generation, self._state.revision = theirs.generation, theirs.revision
             self._state.tally, self._state.cut_existing = theirs.tally, theirs.cut_existing
@@ -104,6 +107,7 @@ class Succession:
         for number, count in sums.items():
             if number < layout.Counter.MAX:
                 counters.put(ctypes.c_uint32(number), ctypes.c_uint64(count))
+        self.before.forget(_SETTLED)
 
     def _flows(self, name: str) -> list[tuple[layout.FlowKey, layout.FlowCounts]]:
         return self.before.table(name, layout.FlowKey, layout.FlowCounts)
