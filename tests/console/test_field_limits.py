@@ -72,6 +72,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "name": "servers",
         "flowReportInterval": 5,
         "keyLifetime": 3600,
+        "existingConnections": "Cut",
         "targetNetworks": ["10.0.0.0/8"],
         "targetUDPNetworks": ["10.0.0.0/8"],
         "excludedNetworks": ["10.9.0.0/16"],
