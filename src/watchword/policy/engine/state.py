@@ -47,7 +47,7 @@ class State:
         # identities, by number
         self.present = BitMap()
         self.elements: dict[int, int] = {}
-        self._facts: dict[int, tuple[int, PeerFacts]] = {}  # the badge, and what documents say of it
+        self._facts: list[PeerFacts] = []  # what documents say of it; of who has gone, what they said last
         self.everybody = 0  # the sum of their elements
         self.everybody_element = 0  # the element of everybody in documents; 0 when there is nobody
         self.badges: dict[int, int] = {}  # to numbers
@@ -117,6 +117,7 @@ class State:
         """A unit has come, and this is its number; whoever had it before has gone."""
         if number == len(self._badge):
             self._badge.append(unit.badge)
+            self._facts.append(_facts_of(unit))
         else:
             self._badge[number] = unit.badge
 
@@ -126,22 +127,23 @@ class State:
 
     def identify(self, number: int, unit: Unit, station: Station) -> int:
         """A unit is present: note who it is. Returns its element as a member of selectors."""
-        known = PeerFacts(unit.id, unit.name, unit.namespace, unit.enforcer)
+        known = _facts_of(unit)
         self.present.add(number)
         self.badges[unit.badge] = number
-        self._facts[number] = unit.badge, known
+        self._facts[number] = known
         one = self.elements[number] = peer_element(unit.badge, known, station.digest)
         return one
 
     def forget(self, number: int) -> int:
         """A unit is present no longer. Returns the element that it had."""
         self.present.discard(number)
-        del self.badges[self._badge[number]], self._facts[number]
+        del self.badges[self._badge[number]]
         return self.elements.pop(number)
 
-    def introduction(self, numbers: Iterable[int]) -> dict[int, PeerFacts]:
+    def introduction(self, numbers: AbstractBitMap | list[int]) -> dict[int, PeerFacts]:
         """What documents say of present units, by badge."""
-        return dict(map(self._facts.__getitem__, numbers))  # map, as there may be a hundred thousand
+        # lists and map, as there may be a hundred thousand
+        return dict(zip(map(self._badge.__getitem__, numbers), map(self._facts.__getitem__, numbers), strict=True))
 
     def badges_of(self, numbers: Iterable[int]) -> tuple[int, ...]:
         """The badges of present units."""
@@ -319,3 +321,7 @@ class State:
         """A unit's entry is another than before."""
         self._entries.pop(number, None)
         self._totals.pop(number, None)
+
+
+def _facts_of(unit: Unit) -> PeerFacts:
+    return PeerFacts(unit.id, unit.name, unit.namespace, unit.enforcer)

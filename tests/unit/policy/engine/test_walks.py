@@ -9,7 +9,7 @@ from watchword.policy.engine import state, subscriptions
 from watchword.policy.world import Alteration, Namespace
 
 #: What the engine's parts may still have when the world is empty: words on it, and room by number, used again.
-KEPT = {"revision", "muted", "_badge", "_things", "_free"}
+KEPT = {"revision", "muted", "_badge", "_facts", "_things", "_free"}
 
 
 def remains(part: object) -> dict[str, object]:
