@@ -8,6 +8,7 @@ import time
 
 from watchword.enforcer.addressbook import AddressBook
 from watchword.enforcer.datapath.base import Datapath, DatapathError
+from watchword.enforcer.errors import StorageError
 from watchword.enforcer.link import Link
 from watchword.enforcer.reports import Reports
 from watchword.wire.messages import FlowReports
@@ -49,6 +50,8 @@ class Courier:
                 self._problems.pop("reports", None)
             except DatapathError as error:  # what was counted stays counted; the next look reports it
                 self._problems["reports"] = f"flows could not be read: {error}"
+            except StorageError as error:  # likewise
+                self._problems["reports"] = f"flows are counted, but not reported: {error}"
         elif time.monotonic() - self._sent > _RESEND_AFTER:
             self._send(pending)
 

@@ -6,12 +6,15 @@
     │   └── UnreachableError   nobody answered: try again later
     ├── CredentialError    the files of an earlier enrolment cannot be used: stop
     ├── RevisionError   a policy document is not acceptable: keep the one in force
+    ├── StorageError     the disk does not take what should be kept: go on with what it holds, try again
     └── UnitError        a unit cannot be started or placed: tell who asked
 
 No text of these ever holds a secret.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import msgspec
 
@@ -43,6 +46,13 @@ class CredentialError(EnforcerError):
 
 class RevisionError(EnforcerError):
     """A policy document is not acceptable; the one in force stays."""
+
+
+class StorageError(EnforcerError):
+    """Something could not be written to disk, which holds what it held before."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written ({error.strerror}): make room there, or mount it writable")
 
 
 class UnitError(EnforcerError):

@@ -6,29 +6,46 @@ moment leaves either the old content or the new, and no moment exists at which o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
-from watchword.enforcer.errors import CredentialError
+from watchword.enforcer.errors import CredentialError, StorageError
 
 #: The largest private file that is read back, in bytes; a policy document is the largest of them.
 SIZE_LIMIT = 128 << 20
 
 
 def private_directory(path: Path) -> None:
-    """Make ``path`` a directory that only its owner can enter."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if stat.S_IMODE(path.stat().st_mode) != 0o700:
-        path.chmod(0o700)
+    """Make ``path`` a directory that only its owner can enter. Raises :class:`StorageError`."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if stat.S_IMODE(path.stat().st_mode) != 0o700:
+            path.chmod(0o700)
+    except OSError as error:
+        raise StorageError(path, error) from error
 
 
 def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Put ``content`` at ``path`` atomically with mode 0600.
 
     ``durable`` waits for the disk; without it the content survives the process but perhaps not the host.
+    Raises :class:`StorageError` when there is no room, or the disk fails; the old content is there then.
     """
     beside = path.with_name(f".{path.name}.new")
+    try:
+        _write(beside, content, durable=durable)
+        beside.rename(path)
+        if durable:
+            _settle(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)  # half a file takes room that others need
+        raise StorageError(path, error) from error
+
+
+def _write(beside: Path, content: bytes, *, durable: bool) -> None:
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -36,9 +53,6 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
         file.flush()
         if durable:
             os.fsync(file.fileno())
-    beside.rename(path)
-    if durable:
-        _settle(path.parent)
 
 
 def read_private(path: Path) -> bytes | None:
@@ -58,8 +72,11 @@ def read_private(path: Path) -> bytes | None:
     except CredentialError:
         os.close(descriptor)
         raise
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise CredentialError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _check(path: Path, status: os.stat_result) -> None:

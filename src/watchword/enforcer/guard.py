@@ -22,8 +22,10 @@ from watchword.enforcer.credential import Credential
 from watchword.enforcer.datapath.base import BadgeMissed, Datapath, DatapathError, Event, EventsLost, FeatureMissing
 from watchword.enforcer.enforcement import Enforcement
 from watchword.enforcer.errors import RevisionError
+from watchword.enforcer.keeping import Keeping
 from watchword.enforcer.keys import DatapathKeys
 from watchword.enforcer.link import Link, Route
+from watchword.enforcer.moment import Moment
 from watchword.enforcer.pairing import Pairing
 from watchword.enforcer.reports import Reports
 from watchword.enforcer.session import (
@@ -62,8 +64,11 @@ class Guard:
         self.settings = settings
         self.credential = credential
         self.problems: dict[str, str] = {}
+        self.keeping = Keeping(self.problems)
         self.units = Units(settings, root, settings.data / "units")
         self.keys = DatapathKeys(settings.data, enrolled.enforcer, credential.key, time.time(), random)
+        if self.keys.problem:
+            self.problems["keys"] = self.keys.problem
         self.pairing = Pairing(credential.authority, enrolled.console, enrolled.enforcer)
         self.enforcement = Enforcement(datapath, self.pairing, self.units)
         self.store = RevisionStore(settings.data, enrolled.console_public, enrolled.enforcer)
@@ -71,7 +76,7 @@ class Guard:
         self.book = AddressBook()
         self.questions = BadgeQuestions()
         self._pledge = Pledge(enrolled.console_public, enrolled.enforcer)
-        remembered = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace)
+        remembered = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace, self.problems)
         self.welcome = self._pledge.settled(remembered, None, self.problems)
         self.enforcement.bound(self.welcome.boundaries)
         self._settle_existing()
@@ -90,7 +95,7 @@ class Guard:
         self._version = metadata.version("watchword")
         self._kernel = platform.release()
         self._was_established = False
-        self._from_disk = False
+        self._stored: SignedDocument | None = None  # what the disk held at the start
         self._events = -1
         self.removed = False
 
@@ -122,7 +127,7 @@ class Guard:
             _log.warning("%s; the kernel's stays", self.problems["store"])
             return
         self.held = stored.document
-        self._from_disk = True
+        self._stored = stored
         self.enforcement.want(stored)
         self._enforce()
 
@@ -206,7 +211,7 @@ class Guard:
     def _session_over(self) -> None:
         self.keys.dropped()
         if self._was_established and not self.removed:
-            self.store.confirm()
+            self.confirm()
         self._was_established = False
 
     def _handle(self, command: Command) -> None:
@@ -251,10 +256,11 @@ class Guard:
         self.courier.resend()
 
     def _settle(self, welcome: messages.Welcome) -> None:
+        self.problems.pop("settings", None)
         welcome = self._pledge.settled(welcome, self.welcome, self.problems)
         if welcome != self.welcome:
             self.welcome = welcome
-            keep_welcome(self.settings.data, welcome)
+            self.keeping.keep("Console's settings", lambda: keep_welcome(self.settings.data, welcome))
             self._settle_existing()
             self.enforcement.bound(welcome.boundaries)
             self.courier.hurry()
@@ -276,7 +282,7 @@ class Guard:
         A first document from the Console does not know this host's units yet; enforcing it would cut off
         everything on the host for a moment. What is in force already, or comes from the disk, is complete.
         """
-        if self.enforcement.actual is not None or self.held is None or self._from_disk:
+        if self.enforcement.actual is not None or self.held is None or self._stored:
             return []
         named = {unit.native_id for unit in self.held.units.values()}
         return [
@@ -327,7 +333,9 @@ class Guard:
         self.problems.pop("store", None)
         revision = actual.signed.document.revision
         self.link.submit(messages.RevisionEnforced(revision))
-        self.store.keep(actual.signed)
+        if actual.signed is not self._stored:
+            self.keeping.keep("policy", lambda: self.store.keep(actual.signed))
+            self.confirm()
         self.book.update(actual.document, actual.tables)
         _log.info("revision %d is enforced", revision)
 
@@ -366,7 +374,12 @@ class Guard:
     def too_old(self) -> bool:
         """Whether the revision is older than ``offline_max_age`` allows, so that its rules lapse."""
         limit = self._max_age()
-        return bool(limit) and not self.link.established and self.store.age(time.time()) > limit
+        return bool(limit) and not self.link.established and self.store.age(Moment.now()) > limit
+
+    def confirm(self) -> None:
+        """A Console stands behind what is in force now: its age begins anew."""
+        if self.enforced():
+            self.keeping.keep("age of the policy", lambda: self.store.confirm(Moment.now()))
 
     def _max_age(self) -> float:
         own = self.settings.offline_max_age

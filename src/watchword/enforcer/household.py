@@ -8,6 +8,7 @@ import time
 
 from watchword.enforcer import health
 from watchword.enforcer.datapath.base import DatapathError
+from watchword.enforcer.errors import StorageError
 from watchword.enforcer.guard import Guard
 from watchword.wire import messages
 
@@ -36,6 +37,7 @@ class Household:
             self._look_at_keys()
             self._look_at_datapath()
             self._look_at_age()
+            self._guard.keeping.again(time.monotonic())
             self._look_at_health()
 
     def _look_at_units(self) -> None:
@@ -49,7 +51,14 @@ class Household:
 
     def _look_at_keys(self) -> None:
         guard = self._guard
-        now = time.time()
+        try:
+            self._rotate_keys()
+            guard.problems.pop("rotation", None)
+        except StorageError as error:  # the keys there are go on; a key is on disk before anybody hears of it
+            guard.problems["rotation"] = f"datapath keys stay as they are: {error}"
+
+    def _rotate_keys(self) -> None:
+        guard, now = self._guard, time.time()
         if guard.link.established and guard.keys.age(now) >= guard.welcome.key_lifetime and guard.keys.rotate(now):
             guard.link.submit(messages.PublishKeys(guard.keys.published()))
             guard.keys.carried(time.monotonic())
@@ -86,4 +95,4 @@ class Household:
             messages.Status(health.resident_bytes(), health.processor_seconds(), guard.counters(), complaints)
         ):
             self._told, self._told_session, self._told_problems = now, guard.sessions, complaints
-            guard.store.confirm()
+            guard.confirm()

@@ -12,12 +12,14 @@ key and monotonic for the settling; both are passed in.
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
 
 import msgspec
 
 from watchword.enforcer import files
-from watchword.enforcer.errors import UNDECODABLE, CredentialError
+from watchword.enforcer.errors import UNDECODABLE, CredentialError, StorageError
 from watchword.identity.keys import DatapathPrivateKey, Random, SigningKey
 from watchword.identity.signatures import sign_datapath_key
 from watchword.wire.policy import DatapathKey
@@ -25,7 +27,15 @@ from watchword.wire.policy import DatapathKey
 #: Seconds for which a published key must have been with the Console before handshakes name it.
 SETTLE = 30.0
 
+#: Seconds by which a clock may be put right without its owner being surprised.
+_CORRECTION = 300.0
+
 _FILE = "datapath-keys"
+
+#: Where keys are put that cannot be used, for inspection.
+DAMAGED = "datapath-keys.damaged"
+
+_log = logging.getLogger(__name__)
 
 
 class _StoredKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +56,8 @@ class DatapathKeys:
     """The keys on disk, and which of them handshakes name.
 
     Goals: (1) a key is on disk before anybody hears of it; (2) an epoch never comes back with another
-    key; (3) at most two keys are valid, and the one that handshakes name is always among them.
+    key; (3) at most two keys are valid, and the one that handshakes name is always among them. A file that does not
+    hold keys any more, or that others may have read, is put aside, and new ones are made.
     """
 
     def __init__(self, directory: Path, enforcer: str, signer: SigningKey, now: float, random: Random) -> None:
@@ -55,11 +66,27 @@ class DatapathKeys:
         self._signer = signer
         self._random = random
         self._carried_since: float | None = None
-        stored = _read(self._path)
+        self.problem = ""
+        try:
+            stored = _read(self._path)
+            first = 1
+        except CredentialError as error:
+            stored, first = None, max(1, int(now))  # seconds: later than any epoch that has been counted up to
+            self._set_aside(error)
         if stored is None:
-            stored = _StoredKeys((self._made(1, now),), named=1)
+            stored = _StoredKeys((self._made(first, now),), named=first)
             self._write(stored)
         self._adopt(stored)
+
+    def _set_aside(self, error: CredentialError) -> None:
+        """Keys that cannot be used must not keep this host from enforcing, least of all when it boots."""
+        aside = self._path.with_name(DAMAGED)
+        try:
+            self._path.rename(aside)
+        except OSError as refusal:
+            raise StorageError(aside, refusal) from refusal
+        self.problem = f"new datapath keys were made, peers learn them from the Console: {error}; see {aside}"
+        _log.error("%s", self.problem)
 
     def published(self) -> tuple[DatapathKey, ...]:
         """The valid keys as peers are to see them, newest first."""
@@ -72,15 +99,22 @@ class DatapathKeys:
         return (*named, *older)
 
     def age(self, now: float) -> float:
-        """Seconds since the newest key was made; a clock that went back makes it 0."""
-        return max(0.0, now - self._stored.keys[0].created)
+        """Seconds since the newest key was made; without end when a clock that went back cannot tell.
+
+        A rotation too many costs nothing; a key that is never old enough would stay for ever.
+        """
+        age = now - self._stored.keys[0].created
+        return math.inf if age < -_CORRECTION else max(0.0, age)
 
     def settling(self) -> bool:
         """Whether a key is published that handshakes do not name yet."""
         return self._stored.keys[0].epoch != self._stored.named
 
     def rotate(self, now: float) -> bool:
-        """Make and keep a new key, to be published next; False while the last one is still settling."""
+        """Make and keep a new key, to be published next; False while the last one is still settling.
+
+        Raises :class:`StorageError`, and then nothing has changed.
+        """
         if self.settling():
             return False
         newest = self._stored.keys[0]
@@ -128,11 +162,11 @@ def _read(path: Path) -> _StoredKeys | None:
     try:
         stored = msgspec.msgpack.decode(content, type=_StoredKeys)
     except UNDECODABLE:
-        raise CredentialError(f"{path} is damaged; remove it and restart: new keys are made") from None
+        raise CredentialError(f"{path} is damaged") from None
     epochs = [key.epoch for key in stored.keys]
     consecutive = len(epochs) == 1 or (len(epochs) == 2 and epochs[0] == epochs[1] + 1)
     if not consecutive or stored.named not in epochs or epochs[-1] < 1:
-        raise CredentialError(f"{path} holds epochs that do not fit together; remove it and restart: new keys are made")
+        raise CredentialError(f"{path} holds epochs that do not fit together")
     if any(len(key.private) != 32 for key in stored.keys):
-        raise CredentialError(f"{path} holds a key of the wrong length; remove it and restart: new keys are made")
+        raise CredentialError(f"{path} holds a key of the wrong length")
     return stored

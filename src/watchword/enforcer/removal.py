@@ -7,12 +7,16 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from watchword.enforcer import cgroups, credential, run
 from watchword.enforcer.datapath.base import Datapath
+from watchword.enforcer.errors import CredentialError
 from watchword.enforcer.guard import Guard
+from watchword.enforcer.keys import DAMAGED
 from watchword.enforcer.settings import Settings
+from watchword.enforcer.units import Units
 from watchword.wire.messages import Goodbye
 
 _log = logging.getLogger(__name__)
@@ -21,7 +25,7 @@ _log = logging.getLogger(__name__)
 _PATIENCE = 8.0
 
 #: What this package ever puts into a data directory; nothing else is removed from it.
-_DATA = ("credential", "datapath-keys", "reports", "revision", "signing-key.pem", "welcome")
+_DATA = ("confirmed", "credential", "datapath-keys", DAMAGED, "reports", "revision", "signing-key.pem", "welcome")
 
 
 async def uninstall(settings: Settings, datapath_factory: Callable[[Settings], Datapath]) -> dict[str, Any]:
@@ -31,14 +35,13 @@ async def uninstall(settings: Settings, datapath_factory: Callable[[Settings], D
     """
     if await asyncio.to_thread(run.is_running, settings):
         return await asyncio.to_thread(run.ask_uninstall, settings)
-    known = credential.load(settings.data)
     root = cgroups.checked_root(settings.cgroup_root)
     datapath = datapath_factory(settings)
     _remove_socket(settings)
-    if known is None:
+    guard = _guard(settings, datapath, root)
+    if guard is None:
         datapath.uninstall()
-        return {"told": False, "left": _remove_data(settings)}
-    guard = Guard(settings, known, datapath, root, secrets.token_bytes)
+        return {"told": False, "left": _remove_units(settings, root) + _remove_data(settings)}
     try:
         guard.units.restore()
         link = asyncio.create_task(guard.link.run())
@@ -53,6 +56,25 @@ async def uninstall(settings: Settings, datapath_factory: Callable[[Settings], D
         return removed
     finally:
         guard.close()
+
+
+def _guard(settings: Settings, datapath: Datapath, root: Path) -> Guard | None:
+    """Who speaks with the Console; None when this host is not enrolled, or its files do not say as whom any more."""
+    try:
+        known = credential.load(settings.data)
+        return Guard(settings, known, datapath, root, secrets.token_bytes) if known is not None else None
+    except CredentialError as error:
+        _log.warning("the Console does not hear of this: %s", error)
+        return None
+
+
+def _remove_units(settings: Settings, root: Path) -> list[str]:
+    units = Units(settings, root, settings.data / "units")
+    try:
+        units.restore()
+        return units.uninstall()
+    finally:
+        units.close()
 
 
 async def remove(guard: Guard) -> dict[str, Any]:
@@ -78,13 +100,14 @@ def _remove_data(settings: Settings) -> list[str]:
     data = settings.data
     known = [data / name for name in _DATA]
     known += [path.with_name(f".{path.name}.new") for path in known]
-    known += (data / "units").glob("*.json") if (data / "units").is_dir() else []
-    for path in known:
-        path.unlink(missing_ok=True)
+    known += [*(data / "units").glob("*.json"), *(data / "units").glob(".*.json.new")]
     left: list[str] = []
+    for path in known:
+        with contextlib.suppress(OSError):  # a disk that takes nothing any more: named below
+            path.unlink(missing_ok=True)
     for directory in (data / "units", data):
         if directory.is_dir():
             left += [str(path) for path in directory.iterdir()]
-            if not left:
+            with contextlib.suppress(OSError):  # not empty, or a mount point: then it is not ours
                 directory.rmdir()
     return left

@@ -20,7 +20,8 @@ import msgspec
 from watchword.enforcer import files
 from watchword.enforcer.addressbook import AddressBook
 from watchword.enforcer.datapath.base import Datapath, FlowSample
-from watchword.enforcer.errors import UNDECODABLE, CredentialError
+from watchword.enforcer.errors import UNDECODABLE, CredentialError, StorageError
+from watchword.enforcer.moment import boot_id
 from watchword.wire.messages import FlowRecord, FlowReports
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ _IDENTITY = (
     "observed_rule",
     "proved",
 )
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _Pending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ class Reports:
 
     def __init__(self, directory: Path, now: float, boot: str | None = None) -> None:
         self._path = directory / _FILE
-        self._boot = _BOOT_ID.read_text().strip() if boot is None else boot
+        self._boot = boot_id() if boot is None else boot
         known = self._read()
         if known is None:
             known = _State(boot=self._boot, sequence=int(now * 1000), lost=0)
@@ -80,7 +80,6 @@ class Reports:
             known.sequence = max(known.sequence + _SKIP, int(now * 1000))
         self._state = known
         self._inherited = known.pending is not None
-        self._unsayable = 0
 
     @property
     def sequence(self) -> int:
@@ -92,22 +91,23 @@ class Reports:
         return self._state.pending.batch if self._state.pending else None
 
     def next(self, datapath: Datapath, book: AddressBook) -> FlowReports | None:
-        """A new batch, on disk and ready to be sent; None when one is under way or there is nothing to say."""
+        """A new batch, on disk and ready to be sent; None when one is under way or there is nothing to say.
+
+        Raises :class:`StorageError` when the disk takes none: the kernel goes on counting then, and nothing is lost.
+        """
         if self._state.pending is not None:
             return None
         grown = datapath.unreported()[:BATCH_LIMIT]
         lost_total = lost_observations(datapath.counters())
-        records, samples = self._records(grown, book)
+        records, unsayable = self._records(grown, book)
         before = self._state.lost if self._state.boot == self._boot else 0
-        lost = grown_by(lost_total, before) + self._unsayable
-        if not samples and not lost:
+        lost = grown_by(lost_total, before) + unsayable
+        if not grown and not lost:
             return None
         batch = FlowReports(sequence=self._state.sequence + 1, records=tuple(records), lost=lost)
-        pending = _Pending(batch, tuple(samples))
-        self._state = _State(self._boot, batch.sequence, lost_total, pending, self._told())
+        pending = _Pending(batch, tuple(sample for sample, _before in grown))
+        self._adopt(_State(self._boot, batch.sequence, lost_total, pending, self._told()))
         self._inherited = False
-        self._unsayable = 0
-        self._write()
         return batch
 
     def stored(self, sequence: int, datapath: Datapath) -> bool:
@@ -126,8 +126,14 @@ class Reports:
             settled = {_identity(sample) for sample in pending.samples}
             told = tuple(sample for sample in told if _identity(sample) not in settled)
         lost = self._state.lost if self._state.boot == self._boot else 0
-        self._state = _State(self._boot, self._state.sequence, lost, None, told)
-        self._write()
+        after = _State(self._boot, self._state.sequence, lost, None, told)
+        try:
+            self._adopt(after)
+        except StorageError as error:
+            # On disk the batch stays under way. The next agent sends it again, the Console knows it by its number, and
+            # the next batch is not made before the disk takes it: nothing is told twice.
+            _log.warning("%s", error)
+            self._state = after
         return True
 
     def _told(self) -> tuple[FlowSample, ...]:
@@ -135,22 +141,23 @@ class Reports:
 
     def _records(
         self, grown: list[tuple[FlowSample, FlowSample | None]], book: AddressBook
-    ) -> tuple[list[FlowRecord], list[FlowSample]]:
+    ) -> tuple[list[FlowRecord], int]:
+        """What to say of these, and of how many there is nothing to say."""
         told = {_identity(sample): sample for sample in self._told()}
-        records, samples = [], []
+        records, unsayable = [], 0
         for sample, before in grown:
-            samples.append(sample)
             unit = book.unit(sample.unit_badge)
             if unit is None:  # its record would belong to nobody
-                self._unsayable += 1
+                unsayable += 1
                 continue
             record = _record(sample, told.get(_identity(sample), before), unit, book)
             if record is not None:
                 records.append(record)
-        return records, samples
+        return records, unsayable
 
-    def _write(self) -> None:
-        files.replace(self._path, msgspec.msgpack.encode(self._state), durable=False)
+    def _adopt(self, state: _State) -> None:
+        files.replace(self._path, msgspec.msgpack.encode(state), durable=False)
+        self._state = state
 
     def _read(self) -> _State | None:
         try:

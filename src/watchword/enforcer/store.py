@@ -2,11 +2,14 @@
 
 A file is worth what its signature says: it is verified at every load exactly like a frame from the
 network, with the same key, for this Enforcer. Anything else is refused whole and left for inspection.
+
+Beside it stands when a Console last stood behind it, by a clock that nobody can set: whoever sets the other must
+neither make its rules lapse nor keep them alive.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +17,15 @@ import msgspec
 
 from watchword.enforcer import files
 from watchword.enforcer.errors import UNDECODABLE, CredentialError, RevisionError
+from watchword.enforcer.moment import Mark, Moment, boot_id
 from watchword.identity.keys import SignatureError
 from watchword.identity.signatures import verify_revision
 from watchword.wire.policy import PolicyDocument, digest
 
 _FILE = "revision"
+_CONFIRMED = "confirmed"
+
+_log = logging.getLogger(__name__)
 
 
 class SignedDocument(NamedTuple):
@@ -46,23 +53,38 @@ def verify(console_public: bytes, enforcer: str, signed: SignedDocument) -> None
 class RevisionStore:
     """The file of the last signed revision."""
 
-    def __init__(self, directory: Path, console_public: bytes, enforcer: str) -> None:
+    def __init__(self, directory: Path, console_public: bytes, enforcer: str, boot: str = "") -> None:
+        """``boot`` names this boot of the host, if not as the kernel does."""
         self._path = directory / _FILE
+        self._marked = directory / _CONFIRMED
         self._console_public = console_public
         self._enforcer = enforcer
+        self._boot = boot or boot_id()
+        self._mark = self._read_mark()
 
     def keep(self, signed: SignedDocument) -> None:
-        """Put a verified revision on disk in place of the one before."""
+        """Put a verified revision on disk in place of the one before. Raises :class:`StorageError`."""
         files.replace(self._path, msgspec.msgpack.encode(_Stored(1, signed.document, signed.signature)))
 
-    def confirm(self) -> None:
-        """A Console stands behind the stored revision now: its age begins anew."""
-        if self._path.exists():
-            os.utime(self._path)
+    def confirm(self, now: Moment) -> None:
+        """A Console stands behind the revision in force now: its age begins anew. Raises :class:`StorageError`."""
+        self._mark = Mark.of(now, self._boot)
+        files.replace(self._marked, msgspec.msgpack.encode(self._mark), durable=False)
 
-    def age(self, now: float) -> float:
+    def age(self, now: Moment) -> float:
         """Seconds since a Console last stood behind the stored revision; 0 without one."""
-        return max(0.0, now - self._path.stat().st_mtime) if self._path.exists() else 0.0
+        if self._mark is not None:
+            return self._mark.age(now, self._boot)
+        return max(0.0, now.wall - self._path.stat().st_mtime) if self._path.exists() else 0.0
+
+    def _read_mark(self) -> Mark | None:
+        """None also for what cannot be read: then the file's own time has to do."""
+        try:
+            content = files.read_private(self._marked)
+            return msgspec.msgpack.decode(content, type=Mark) if content is not None else None
+        except (*UNDECODABLE, CredentialError) as error:
+            _log.warning("%s is unusable, the age of the revision is that of its file: %s", self._marked, error)
+            return None
 
     def load(self, at_least: int = 0) -> SignedDocument | None:
         """The stored revision, or None when there is none.

@@ -115,7 +115,7 @@ class Units:
                 self.problems[unit.registration.name] = f"the Console refused unit {unit.registration.name}: {reason}"
 
     def start(self, name: str, kind: UnitType, tags: tuple[str, ...]) -> Unit:
-        """Make the cgroup of a new unit, empty as yet. Raises :class:`UnitError`."""
+        """Make the cgroup of a new unit, empty as yet. Raises :class:`UnitError`, or :class:`StorageError`."""
         try:
             check_unit("unit", name, tags)
         except SettingsError as error:
@@ -126,8 +126,12 @@ class Units:
         path = self._started_path(name)
         if cgroups.populated(path):
             raise UnitError(f"{path} holds processes of no known unit; end them or choose another name")
-        cgroups.create(path)
         files.replace(self._kept_path(name), msgspec.json.encode(_Kept(name, kind, tags)), durable=False)
+        try:
+            cgroups.create(path)
+        except UnitError:
+            self._kept_path(name).unlink(missing_ok=True)
+            raise
         return self._add_started(_Kept(name, kind, tags), lived=False)
 
     def end(self, native_id: str) -> bool:

@@ -27,14 +27,15 @@ def keep_welcome(directory: Path, welcome: Welcome) -> None:
     files.replace(directory / _FILE, msgspec.msgpack.encode(welcome))
 
 
-def remembered_welcome(directory: Path, enforcer: str, namespace: str) -> Welcome:
-    """What the Console last said; its defaults before it ever did."""
+def remembered_welcome(directory: Path, enforcer: str, namespace: str, problems: dict[str, str]) -> Welcome:
+    """What the Console last said; its defaults before it ever did, or (see ``problems``) when that is not known."""
     try:
         content = files.read_private(directory / _FILE)
         if content is not None:
             return msgspec.msgpack.decode(content, type=Welcome)
     except (*UNDECODABLE, CredentialError) as error:
-        _log.warning("the Console's last settings are unusable: %s", error)
+        problems["settings"] = f"the Console's last settings are unusable, it has to say them again: {error}"
+        _log.error("%s", problems["settings"])
     return Welcome(enforcer=enforcer, namespace=namespace)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 
 import msgspec
@@ -16,6 +15,7 @@ from tests.unit.enforcer.console_side import Operator, console, present, publish
 from tests.unit.enforcer.hosts import Host, revision, until
 from watchword.enforcer.agent import Agent
 from watchword.enforcer.datapath.base import BadgeMissed
+from watchword.enforcer.moment import Moment
 
 
 async def test_from_token_to_enforcement(host: Host, operator: Operator) -> None:
@@ -168,10 +168,16 @@ async def test_rules_lapse_when_the_console_is_gone_for_too_long(tmp_path: Path,
     host.settings = msgspec.structs.replace(host.settings, offline_max_age=3600.0)
     async with host.agent() as agent:
         assert host.decide("192.0.2.9", 22) == "Reject"
-        hours_ago = time.time() - 7200.0
-        os.utime(host.directory / "data" / "revision", (hours_ago, hours_ago))
-        await until(lambda: host.decide("192.0.2.9", 22) == "Allow")  # the default of a discovering namespace
         assert agent.guard is not None
+        now = Moment.now()
+        agent.guard.store.confirm(Moment(now.wall, now.elapsed - 7200.0))
+        await until(lambda: host.decide("192.0.2.9", 22) == "Allow")  # the default of a discovering namespace
+        assert any("offline_max_age" in complaint for complaint in agent.guard.complaints())
+    async with host.agent() as agent:  # to start again makes nothing young
+        assert agent.guard is not None
+        for _ in range(15):
+            assert host.decide("192.0.2.9", 22) == "Allow"
+            await asyncio.sleep(0.1)
         assert any("offline_max_age" in complaint for complaint in agent.guard.complaints())
 
 

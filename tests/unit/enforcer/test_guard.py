@@ -222,6 +222,43 @@ async def test_only_what_is_enforced_is_kept_on_disk(bench: Bench) -> None:
         assert stored.document.revision == 4
 
 
+async def test_a_revision_holds_without_a_disk_and_is_kept_when_there_is_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In force at once and whole, acknowledged, and a problem as long as it is not on disk; the agent goes on."""
+    monkeypatch.setattr("watchword.enforcer.keeping.RETRY_AFTER", 0.1)
+    away = bench.data.with_name("away")
+
+    async def script(talk: Talk) -> None:
+        await talk.welcome()
+        await give(talk, policy(4))
+        while messages.RevisionEnforced(4) not in bench.sent:
+            bench.sent.append(await talk.hear())
+        bench.data.rename(away)
+        await talk.say(messages.Welcome(ENFORCER, "/", key_lifetime=0.0, report_interval=0.1, offline_max_age=60.0))
+        await give(talk, policy(5, action="Reject"))
+        await bench.listen(talk)
+
+    async with bench.on_duty(script) as guard:
+        await until(lambda: messages.RevisionEnforced(5) in bench.sent)
+        assert bench.decide() == "Reject"
+        told = ("know of it (policy)", "know of it (Console's settings)", "not reported", "datapath keys stay")
+        await until(lambda: all(any(text in each for each in guard.complaints()) for text in told))
+        await until(lambda: any("know of it (policy)" in " ".join(s.problems) for s in bench.heard(messages.Status)))
+        assert not bench.heard(messages.FlowReports)
+        assert not bench.heard(messages.PublishKeys)
+        away.rename(bench.data)
+        await until(lambda: guard.complaints() == ())
+        await until(lambda: bool(bench.heard(messages.FlowReports) and bench.heard(messages.PublishKeys)))
+        stored = guard.store.load()
+        assert stored is not None
+        assert stored.document.revision == 5
+        assert guard.welcome.offline_max_age == 60.0
+    async with bench.on_duty() as guard:
+        assert guard.welcome.offline_max_age == 60.0
+        assert bench.decide() == "Reject"
+
+
 async def test_reports_are_sent_again_on_the_next_session_until_accepted(bench: Bench) -> None:
     batches: list[messages.FlowReports] = []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from watchword.enforcer.errors import CredentialError
+from watchword.enforcer.errors import StorageError
 from watchword.enforcer.keys import SETTLE, DatapathKeys
 from watchword.identity.keys import SigningKey
 from watchword.identity.signatures import verify_datapath_key
@@ -88,15 +89,21 @@ def test_two_epochs_are_valid_and_the_oldest_goes(tmp_path: Path) -> None:
     assert keys(tmp_path).usable()[0].public == known.published()[0].public
 
 
-def test_a_clock_that_went_back_makes_no_key_old(tmp_path: Path) -> None:
-    assert keys(tmp_path, 5000.0).age(10.0) == 0.0
+def test_a_clock_that_went_back_leaves_no_key_for_ever(tmp_path: Path) -> None:
+    """A key that seems to come from the future is due; a correction of some minutes is not that."""
+    known = keys(tmp_path, 500_000.0)
+    assert known.age(499_800.0) == 0.0
+    assert known.age(400_000.0) == math.inf
+    assert known.rotate(400_000.0)
+    assert known.age(400_000.0) == 0.0
 
 
 def test_a_private_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     keys(tmp_path)
     (tmp_path / "datapath-keys").chmod(0o644)
-    with pytest.raises(CredentialError, match="accessible to others"):
-        keys(tmp_path)
+    again = keys(tmp_path, 7_000_000.0)
+    assert "accessible to others" in again.problem
+    assert epochs(again) == ([7_000_000], [7_000_000])
 
 
 @pytest.mark.parametrize(
@@ -112,13 +119,38 @@ def test_a_private_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_damaged_file_is_named_and_nothing_is_made_up(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_put_aside_and_new_keys_are_made(tmp_path: Path, content: bytes) -> None:
+    """A host that boots with it enforces all the same; an epoch that is the clock's is none that was ever counted."""
     path = tmp_path / "datapath-keys"
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(CredentialError, match="remove it and restart"):
-        keys(tmp_path)
-    assert path.read_bytes() == content
+    made = keys(tmp_path, 7_000_000.0)
+    assert str(tmp_path / "datapath-keys.damaged") in made.problem
+    assert (tmp_path / "datapath-keys.damaged").read_bytes() == content
+    assert epochs(made) == ([7_000_000], [7_000_000])
+    again = keys(tmp_path, 8_000_000.0)
+    assert (again.problem, epochs(again)) == ("", ([7_000_000], [7_000_000]))
+    assert again.rotate(9_000_000.0)
+    assert epochs(again) == ([7_000_001, 7_000_000], [7_000_000])
+
+
+def test_a_key_that_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
+    known = keys(tmp_path)
+    tmp_path.rename(away := tmp_path.with_name("away"))
+    for _ in range(2):
+        with pytest.raises(StorageError, match="make room"):
+            known.rotate(1e6)
+        assert epochs(known) == ([1], [1])
+    away.rename(tmp_path)
+    assert known.rotate(1e6)
+    known.carried(0.0)
+    tmp_path.rename(away)
+    with pytest.raises(StorageError):
+        known.settle(SETTLE)
+    assert known.settling()
+    away.rename(tmp_path)
+    assert known.settle(SETTLE)
+    assert epochs(keys(tmp_path)) == ([2, 1], [2, 1])
 
 
 def test_no_representation_shows_a_private_key(tmp_path: Path) -> None:

@@ -45,6 +45,25 @@ async def test_uninstalling_without_a_console_leaves_nothing_either(
     nothing_left(host)
 
 
+@pytest.mark.parametrize(
+    "damaged", ["credential", "datapath-keys", "revision", "signing-key.pem", "welcome", "reports"]
+)
+async def test_uninstalling_when_files_are_damaged(
+    tmp_path: Path, host: Host, damaged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the disk has done: what is in the kernel goes, and so do the files."""
+    monkeypatch.setattr("watchword.enforcer.removal._PATIENCE", 0.5)
+    async with console(tmp_path) as operator:
+        host.give(await operator.token())
+        async with host.agent():
+            await until(lambda: revision(host) > 0 and (host.directory / "data" / "revision").exists())
+    path = host.directory / "data" / damaged
+    path.touch(mode=0o600)
+    path.write_bytes(b"\xc1" + path.read_bytes()[1:])
+    assert await uninstall(host.settings, host.factory) == {"told": False, "left": []}
+    nothing_left(host)
+
+
 async def test_files_of_others_are_left_and_named(host: Host, operator: Operator) -> None:
     host.give(await operator.token())
     async with host.agent():

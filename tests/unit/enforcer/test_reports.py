@@ -12,6 +12,7 @@ from tests.fakes.datapath import Kernel, MemoryDatapath
 from tests.unit.enforcer.signing_side import DB, WEB, document
 from watchword.enforcer.addressbook import AddressBook
 from watchword.enforcer.datapath.base import Placement
+from watchword.enforcer.errors import StorageError
 from watchword.enforcer.reports import BATCH_LIMIT, Reports
 from watchword.policy.compile import compile
 from watchword.wire.messages import FlowReports
@@ -194,6 +195,45 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(bench: Bench, kill_afte
     while bench.make() is not None:
         bench.deliver()
     assert bench.ledger.connections == {80: 21 + 6}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("full", ["make", "deliver", "both"])
+def test_a_disk_that_takes_nothing_loses_and_doubles_nothing(
+    bench: Bench, tmp_path: Path, full: str, killed: bool
+) -> None:
+    """At every step of a batch, with the agent killed before there is room again, and without; the losses too."""
+    away = tmp_path.with_name("away")
+    for turn in range(4):
+        bench.flow(80, times=turn + 1)
+        bench.kernel.lost += turn
+        if full in ("make", "both"):
+            tmp_path.rename(away)
+            for _ in range(2):
+                with pytest.raises(StorageError):
+                    bench.make()
+                assert bench.reports.pending() is None
+            bench.flow(80)
+            away.rename(tmp_path)
+            if killed:
+                bench.restart()
+        bench.make()
+        bench.flow(80)
+        if full in ("deliver", "both"):
+            tmp_path.rename(away)
+            bench.deliver()
+            bench.flow(80)
+            with pytest.raises(StorageError):
+                bench.make()
+            away.rename(tmp_path)
+            if killed:
+                bench.restart()
+        if bench.reports.pending() is not None:
+            bench.deliver()
+    while bench.make() is not None:
+        bench.deliver()
+    assert bench.ledger.connections == {80: sum(flow.connections for flow in bench.kernel.flows.values())}
+    assert bench.ledger.lost == 0 + 1 + 2 + 3
 
 
 def test_sequences_grow_over_restarts_and_reboots(bench: Bench) -> None:

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tests.unit.enforcer.signing_side import ENFORCER, SigningSide, document
-from watchword.enforcer.errors import RevisionError
+from watchword.enforcer.errors import RevisionError, StorageError
+from watchword.enforcer.moment import Moment
 from watchword.enforcer.store import RevisionStore, SignedDocument
 from watchword.identity.keys import SigningKey
 
@@ -38,7 +39,7 @@ def test_what_was_kept_comes_back(store: RevisionStore, console: SigningSide, tm
 
 def test_nothing_kept_is_nothing(store: RevisionStore) -> None:
     assert store.load() is None
-    assert store.age(1e12) == 0.0
+    assert store.age(Moment(1e12, 1e6)) == 0.0
 
 
 def test_a_policy_edited_in_the_file_is_refused(store: RevisionStore, console: SigningSide, tmp_path: Path) -> None:
@@ -156,13 +157,43 @@ def test_a_write_that_breaks_off_leaves_the_old_revision(
     assert store.load() == newer
 
 
-def test_age_counts_from_the_last_confirmation(store: RevisionStore, console: SigningSide, tmp_path: Path) -> None:
+def test_what_finds_no_room_leaves_nothing_and_says_where(console: SigningSide, tmp_path: Path) -> None:
+    store = RevisionStore(tmp_path / "gone", console.key.public, ENFORCER)
+    with pytest.raises(StorageError, match=r"gone/revision cannot be written \(No such file or directory\): make room"):
+        store.keep(console.sign(document(7)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def aged(tmp_path: Path, console: SigningSide, boot: str) -> RevisionStore:
+    """As the agent that comes next finds it."""
+    return RevisionStore(tmp_path, console.key.public, ENFORCER, boot)
+
+
+def test_age_counts_from_the_last_confirmation(console: SigningSide, tmp_path: Path) -> None:
+    store = aged(tmp_path, console, "boot-1")
     store.keep(console.sign(document(7)))
-    kept = content(tmp_path).stat().st_mtime
-    assert store.age(kept + 100) == pytest.approx(100)
-    assert store.age(kept - 100) == 0.0  # a clock that went back
-    store.confirm()
-    assert content(tmp_path).stat().st_mtime >= kept
+    store.confirm(Moment(wall=1000.0, elapsed=10.0))
+    for seen in (store, aged(tmp_path, console, "boot-1")):
+        assert seen.age(Moment(wall=1100.0, elapsed=110.0)) == 100.0
+        assert seen.age(Moment(wall=0.0, elapsed=110.0)) == 100.0, "set back"
+        assert seen.age(Moment(wall=1e9, elapsed=110.0)) == 100.0, "set ahead"
+    assert aged(tmp_path, console, "boot-2").age(Moment(wall=1100.0, elapsed=5.0)) == 100.0
+    store.confirm(Moment(wall=0.0, elapsed=200.0))
+    assert store.age(Moment(wall=1100.0, elapsed=201.0)) == 1.0
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"\xc1", b"\x00" * 40])
+def test_without_a_confirmation_the_file_itself_has_an_age(
+    console: SigningSide, tmp_path: Path, damage: bytes | None
+) -> None:
+    """As an earlier version left it, or a bad disk."""
+    aged(tmp_path, console, "boot-1").keep(console.sign(document(7)))
+    if damage is not None:
+        (tmp_path / "confirmed").write_bytes(damage)
+        (tmp_path / "confirmed").chmod(0o600)
+    store, kept = aged(tmp_path, console, "boot-1"), content(tmp_path).stat().st_mtime
+    assert store.age(Moment(kept + 100, 5.0)) == pytest.approx(100)
+    assert store.age(Moment(kept - 100, 5.0)) == 0.0
 
 
 def test_the_key_that_verifies_is_the_consoles_own(tmp_path: Path, console: SigningSide) -> None:

@@ -74,6 +74,17 @@ def test_what_is_forged_or_old_changes_nothing_and_is_a_problem(forged: Welcome)
 def test_a_file_is_worth_its_signature(tmp_path: Path) -> None:
     good = saying(5, "192.0.2.0/24")
     keep_welcome(tmp_path, good)
-    assert PLEDGE.settled(remembered_welcome(tmp_path, ENFORCER, "/"), None, {}) == good
+    assert PLEDGE.settled(remembered_welcome(tmp_path, ENFORCER, "/", {}), None, {}) == good
     keep_welcome(tmp_path, changed(good, excluded_networks=("::/0",)))
-    assert PLEDGE.settled(remembered_welcome(tmp_path, ENFORCER, "/"), None, {}).boundaries is None
+    assert PLEDGE.settled(remembered_welcome(tmp_path, ENFORCER, "/", {}), None, {}).boundaries is None
+
+
+def test_a_file_that_says_nothing_is_a_problem(tmp_path: Path) -> None:
+    """Networks of the profile may not be in force then: nobody may take that for their absence."""
+    problems = dict[str, str]()
+    assert remembered_welcome(tmp_path, ENFORCER, "/", problems) == Welcome(ENFORCER, "/")
+    assert problems == {}
+    keep_welcome(tmp_path, saying(5, required=("192.0.2.0/24",)))
+    (tmp_path / "welcome").write_bytes((tmp_path / "welcome").read_bytes()[:-1])
+    assert remembered_welcome(tmp_path, ENFORCER, "/", problems) == Welcome(ENFORCER, "/")
+    assert "unusable" in problems["settings"]
