@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,10 @@ class Enforcer:
 
     # -- life
 
-    def start(self) -> None:
-        """Start the agent; it enrols the first time. Does not wait."""
+    def start(self, env: Mapping[str, str] | None = None) -> None:
+        """Start the agent; it enrols the first time. Does not wait. ``env`` is added to its environment."""
         self.process = self.host.start(
-            [WATCHWORD, "enforcer", "start", "--settings", str(self.settings)], cgroup="agent"
+            [WATCHWORD, "enforcer", "start", "--settings", str(self.settings)], cgroup="agent", env=env
         )
 
     @property

@@ -105,6 +105,21 @@ async def test_certificates_are_renewed_in_time(quiet: Console, clock: Clock) ->
     assert (quiet.settings.data_dir / "server.pem").read_bytes() != server
 
 
+async def test_a_certificate_from_the_future_does_not_stay(quiet: Console, clock: Clock) -> None:
+    """The clock was a year ahead, and something was renewed then: nobody would accept it for that year."""
+    clock.advance(days=400)
+    await quiet.housekeeping.renew_certificates()
+    ahead = (quiet.settings.data_dir / "server.pem").read_bytes()
+    await quiet.housekeeping.renew_certificates()
+    assert (quiet.settings.data_dir / "server.pem").read_bytes() == ahead
+    clock.advance(days=-400)
+    await quiet.housekeeping.renew_certificates()
+    present = (quiet.settings.data_dir / "server.pem").read_bytes()
+    assert present != ahead
+    begins = x509.load_pem_x509_certificate(present).not_valid_before_utc
+    assert begins < clock.now
+
+
 async def test_units_are_remembered_for_a_while(quiet: Console, clock: Clock) -> None:
     owner = await enrolled(quiet)
     registrations = [UnitRegistration(native_id=name, type="Process", name=name) for name in ("old", "new", "alive")]

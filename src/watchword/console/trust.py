@@ -120,8 +120,9 @@ def server_certificate(
     """The file with TLS certificate and key for ``names``, and whether it was made anew."""
     path = data_dir / "server.pem"
     if path.exists():
-        present, not_after = server_names(path.read_bytes())
-        if present == frozenset(names) and not_after - now > RENEWAL:
+        present, not_before, not_after = server_names(path.read_bytes())
+        # one from the future was made by a clock that has been put right: nobody would accept it until then
+        if present == frozenset(names) and not_before <= now < not_after - RENEWAL:
             return path, False
     certificate, key = trust.authority.issue_server(names, now, random)
     write_private(path, certificate + key)

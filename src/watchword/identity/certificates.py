@@ -183,11 +183,12 @@ class Authority:
         return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def server_names(pem: bytes) -> tuple[frozenset[str], datetime.datetime]:
-    """The names of a TLS server certificate, and when it ends."""
+def server_names(pem: bytes) -> tuple[frozenset[str], datetime.datetime, datetime.datetime]:
+    """The names of a TLS server certificate, when it begins to be valid and when it ends."""
     certificate = x509.load_pem_x509_certificate(pem)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return frozenset(str(name.value) for name in names), certificate.not_valid_after_utc
+    found = frozenset(str(name.value) for name in names)
+    return found, certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 #: All that the library raises for bytes that are no certificate, or none that it knows.

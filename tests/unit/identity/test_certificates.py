@@ -126,8 +126,9 @@ def test_damage_anywhere_is_noticed(mask: int) -> None:
 def test_the_server_certificate_names_hosts_and_addresses() -> None:
     names = ["console.example.com", "192.0.2.1", "2001:db8::1"]
     pem, key = AUTHORITY.issue_server(names, NOW, secrets.token_bytes)
-    found, not_after = server_names(pem)
+    found, not_before, not_after = server_names(pem)
     assert found == frozenset(names)
+    assert not_before == NOW - datetime.timedelta(hours=24)
     assert not_after == NOW + datetime.timedelta(days=397)
     alternative = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert alternative.value.get_values_for_type(x509.IPAddress) == [
