@@ -1,7 +1,7 @@
 """Wall clocks that jump by a day and by a year, ahead and back: on the hosts, then at the Console.
 
 Every program of Watchword has a clock that the test sets while it runs. Identities are proved, policy changes arrive
-and rules are as old as they are; a wall clock is needed for the Console's certificate and what was given an end by date.
+and rules are as old as they are. A wall clock is needed for the Console's certificate and for what ends by date.
 """
 
 from __future__ import annotations
