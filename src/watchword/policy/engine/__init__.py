@@ -151,13 +151,13 @@ class Engine:
 
     def _amendments(self) -> dict[str, Amendment]:
         """What was told, one amendment for each Enforcer; those that were told the same share it."""
-        shared: dict[tuple[int, ...], Amendment] = {}
+        shared: dict[tuple[Amendment, ...], Amendment] = {}  # amendments are compared by identity
         found: dict[str, Amendment] = {}
         for station, told in self._state.collect().items():
             if len(told) == 1:
                 found[station.id] = told[0]
                 continue
-            key = tuple(map(id, told))
+            key = tuple(told)
             amendment = shared.get(key)
             if amendment is None:
                 amendment = shared[key] = merged(told)

@@ -22,6 +22,8 @@ from watchword.wire.policy import EnforcerEntry, PeerFacts, UnitEntry, members_e
 #: other units of the Enforcer in question.
 ONE_BY_ONE = 40
 NEIGHBOURS = 3
+#: Of fewer units than so many for each Enforcer, each is asked for its Enforcer, and not the other way round.
+FEW = 2
 
 
 class State:
@@ -152,8 +154,8 @@ class State:
     def enforcers_of(self, numbers: AbstractBitMap, known: AbstractBitMap) -> dict[str, EnforcerEntry]:
         """The Enforcers of present units, but for those of which some unit is known."""
         units, stations = self.units, self.stations
-        if len(numbers) < len(stations):
-            few = {units.thing(number).enforcer for number in numbers}
+        if len(numbers) < FEW * len(stations):
+            few = {facts.enforcer for facts in map(self._facts.__getitem__, numbers)}
             return {key: stations[key].entry for key in few if not units.enforcer(key).intersect(known)}
         return {
             key: stations[key].entry
