@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "counters": "counters",
     "capture": "capture",
     "explain": "explain",
+    "ping": "ping",
     "wait": "wait",
     "token": "tokens",
     "api": "api",

@@ -20,6 +20,7 @@ from watchword.console.identifiers import Identifiers
 from watchword.console.inquiries import Inquiries
 from watchword.console.lifecycle import Mint
 from watchword.console.limits import FailureLimit
+from watchword.console.pings import Pings
 from watchword.console.policytests import PolicyTests
 from watchword.console.presence import Presence
 from watchword.console.publisher import Publisher
@@ -70,6 +71,7 @@ class Console:
         self.inquiries = Inquiries()
         self.presence = Presence(database, clock)
         self.hub = Hub()
+        self.pings = Pings(self.hub, self.roster)
         self.failures = FailureLimit()
         self.changes = Changes(database, root.signing_key, clock, self.identifiers, root.console_id)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -85,6 +87,7 @@ class Console:
             presence=self.presence,
             hub=self.hub,
             flows=flows,
+            pings=self.pings,
             clock=clock,
             random=random,
             certify=self._certify,

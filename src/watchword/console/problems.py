@@ -33,6 +33,7 @@ TYPES: dict[str, tuple[int, str]] = {
     "validation": (422, "The request has invalid fields"),
     "protected": (423, "The resource is protected"),
     "too-many-requests": (429, "Too many failures from this address"),
+    "too-many-pings": (429, "Too many pings in a short time"),
     "internal": (500, "The Console failed; its log says why"),
 }
 

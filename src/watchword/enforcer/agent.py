@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from watchword.enforcer import cgroups, credential, enrolment, facts, files, removal, starting
-from watchword.enforcer.control import ControlSocket, StartUnit, UnitReady
+from watchword.enforcer.control import ControlSocket, PingFrom, StartUnit, UnitReady
 from watchword.enforcer.credential import Credential
 from watchword.enforcer.datapath.base import Datapath, DatapathError
 from watchword.enforcer.errors import EnforcerError, UnreachableError
@@ -88,6 +88,10 @@ class Agent:
             guard.enforcement.datapath.look()
         return {"counters": guard.own_counters()}
 
+    async def ping(self, request: PingFrom) -> dict[str, Any]:
+        """Call as a unit, for root of this host."""
+        return await self._on_duty().pings.nearby(request)
+
     def begin_capture(self) -> dict[str, Any]:
         """One capture at a time: each takes the place of the same programs."""
         guard = self._on_duty()
@@ -158,6 +162,7 @@ class Agent:
             raise group.exceptions[0] from None  # one failure ends the agent; what followed it is logged
         finally:
             await control.close(forget=guard.removed)
+            await guard.pings.close()
             guard.close()
             self.guard = None
 

@@ -50,6 +50,16 @@ class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """Let somebody put programs with a witness in place of the agent's, until this connection ends."""
 
 
+class PingFrom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request", tag="ping"):
+    """Call an address as one of this host's units, by its Console ID; ``patience`` is in seconds."""
+
+    unit: str
+    address: str
+    port: int
+    patience: float
+    quiet: bool
+
+
 class Uninstall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request", tag="uninstall"):
     """Remove everything and stop."""
 
@@ -73,7 +83,7 @@ class Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     reason: str
 
 
-Request = StartUnit | AskStatus | AskLook | Capture | Uninstall
+Request = StartUnit | AskStatus | AskLook | Capture | PingFrom | Uninstall
 Answer = UnitReady | Report | Refusal
 
 decode_request = msgspec.json.Decoder(Request).decode
@@ -95,6 +105,9 @@ class Owner(Protocol):
 
     def look(self) -> dict[str, Any]:
         """Look at all connections now; what only the agent counts."""
+
+    async def ping(self, request: PingFrom) -> dict[str, Any]:
+        """Call as a unit; raises :class:`EnforcerError` if that cannot be tried."""
 
     def begin_capture(self) -> dict[str, Any]:
         """Somebody is about to capture; raises :class:`EnforcerError` if somebody else does."""
@@ -185,6 +198,8 @@ class ControlSocket:
                 return Report(self._owner.look())
             case Capture():
                 return Report(self._owner.begin_capture())
+            case PingFrom():
+                return Report(await self._owner.ping(request))
             case Uninstall():
                 return Report(await self._owner.remove_everything())
 

@@ -27,9 +27,11 @@ from watchword.enforcer.keys import DatapathKeys
 from watchword.enforcer.link import Link, Route
 from watchword.enforcer.moment import Moment
 from watchword.enforcer.pairing import Pairing
+from watchword.enforcer.pings import Pings
 from watchword.enforcer.reports import Reports
 from watchword.enforcer.session import (
     Adopt,
+    Asked,
     BadgeAbsent,
     Command,
     Established,
@@ -87,6 +89,7 @@ class Guard:
         self.link = Link(route, self._session, self._handle, self._session_over)
         self.sessions = 0  # how many there have been
         self.courier = Courier(self.reports, datapath, self.book, self.link, self.problems)
+        self.pings = Pings(settings, self.units, self.enforcement, self.link.submit)
         self.held: PolicyDocument | None = None
         self._desired: SignedDocument | None = None
         self._told_refused = 0
@@ -238,6 +241,8 @@ class Guard:
                 self.reports.stored(sequence, self.enforcement.datapath)
             case BadgeAbsent(badge):
                 self.questions.absent(badge, time.monotonic())
+            case Asked(message):
+                self.pings.receive(message)
             case Evict(reason):
                 self.problems["evicted"] = (
                     f"the Console deleted this Enforcer ({reason}); the last revision stays in force"
@@ -253,6 +258,7 @@ class Guard:
         self.link.submit(messages.RegisterUnits(self.units.registrations(), complete=True))
         if self.enforced():
             self.link.submit(messages.RevisionEnforced(self.enforced()))
+        self.pings.tell_addresses()
         self.courier.resend()
 
     def _settle(self, welcome: messages.Welcome) -> None:

@@ -96,3 +96,4 @@ class Household:
         ):
             self._told, self._told_session, self._told_problems = now, guard.sessions, complaints
             guard.confirm()
+            guard.pings.look_at_addresses()

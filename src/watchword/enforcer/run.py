@@ -23,6 +23,7 @@ from watchword.enforcer.control import (
     AskLook,
     AskStatus,
     Capture,
+    PingFrom,
     Refusal,
     Report,
     Request,
@@ -73,6 +74,11 @@ def status(settings: Settings) -> dict[str, Any]:
 def look(settings: Settings) -> dict[str, Any]:
     """Let the running agent bring the kernel's tables up to date; what it counts itself."""
     return _facts(settings.socket_path, AskLook())
+
+
+def ping(settings: Settings, unit: str, address: str, port: int, patience: float, *, complete: bool) -> dict[str, Any]:
+    """Let the running agent call as one of its units, by its Console ID."""
+    return _facts(settings.socket_path, PingFrom(unit, address, port, patience, not complete))
 
 
 @contextlib.contextmanager

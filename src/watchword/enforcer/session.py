@@ -89,6 +89,13 @@ class BadgeAbsent:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The Console wants a ping, or to know of one."""
+
+    message: messages.Ping | messages.PingOver | messages.PingSought
+
+
+@dataclass(frozen=True, slots=True)
 class Disconnect:
     """Close the connection and connect again."""
 
@@ -103,7 +110,17 @@ class Evict:
 
 
 Command = (
-    Send | Established | Settled | Adopt | Refused | UnitsAnswered | ReportsStored | BadgeAbsent | Disconnect | Evict
+    Send
+    | Established
+    | Settled
+    | Adopt
+    | Refused
+    | UnitsAnswered
+    | ReportsStored
+    | BadgeAbsent
+    | Asked
+    | Disconnect
+    | Evict
 )
 
 
@@ -214,6 +231,8 @@ class Session:
                 return [ReportsStored(sequence)]
             case messages.BadgeUnknown(badge=badge):
                 return [BadgeAbsent(badge)]
+            case messages.Ping() | messages.PingOver() | messages.PingSought():
+                return [Asked(message)]
             case messages.Evicted():
                 return self._evicted(message)
             case messages.Welcome(enforcer=enforcer) if enforcer == self._facts.enforcer:

@@ -17,6 +17,8 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
   expect the second Welcome reconnects and gets it as the first.
 * 2 (2026-11-23): Welcome says ``existing_connections``, when they are to be cut.
 * 2 (2026-11-23): Welcome says ``boundaries`` where a profile has set any, or the Hello said that some are in force.
+* 2 (2026-11-23): Ping, PingOver and PingSought, for Enforcers that have said HostAddresses in this session;
+  they answer with PingHeard and PingSighted.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
@@ -26,6 +28,7 @@ from typing import Literal
 
 import msgspec
 
+from watchword.wire.pings import PingEnd, PingOutcome
 from watchword.wire.policy import Action, DatapathKey, PolicyDelta, PolicyDocument
 
 PROTOCOL_VERSION = 2
@@ -124,6 +127,36 @@ class Evicted(_Message, frozen=True, tag="evicted"):
     """The Enforcer's record was deleted; it must not come back with this credential."""
 
     reason: str
+
+
+class Ping(_Message, frozen=True, tag="ping"):
+    """Call an address as one of your units; say with :class:`PingHeard` what came of it."""
+
+    number: int  # by which everything about this ping is known
+    unit: str  # Console ID
+    address: str
+    port: int
+    patience: float  # seconds for an answer to come
+    quiet: bool  # go no further than the answer: whoever listens notices nothing
+
+
+class PingOver(_Message, frozen=True, tag="ping-over"):
+    """The other end has been asked: end the attempt."""
+
+    number: int
+
+
+class PingSought(_Message, frozen=True, tag="ping-sought"):
+    """What do you know of this handshake? It came, or should have come, from elsewhere."""
+
+    number: int
+    nonce: int  # of its SYN; 0 for one that carried no identity
+    badge: int  # that it announced
+    address: str  # from where it came, as far as the near end knows
+    source_port: int
+    port: int  # that was dialled
+    age: float  # seconds since it began, at the most
+    quiet: bool  # give it up unless it is a connection: nobody is going to complete it
 
 
 # --- Enforcer to Console ---------------------------------------------------------------------
@@ -244,6 +277,32 @@ class FlowReports(_Message, frozen=True, tag="flow-reports"):
     lost: int = 0
 
 
+class HostAddresses(_Message, frozen=True, tag="host-addresses"):
+    """Where this host can be reached, when a session begins and on change; that pings are understood here."""
+
+    addresses: tuple[str, ...]
+
+
+class PingHeard(_Message, frozen=True, tag="ping-heard"):
+    """Answer to :class:`Ping`: what came of it, or why it could not be tried. The attempt stands until PingOver."""
+
+    number: int
+    outcome: PingOutcome | None = None
+    failure: str = ""
+
+
+class PingSighted(_Message, frozen=True, tag="ping-sighted"):
+    """Answer to :class:`PingSought`.
+
+    ``how`` it was found: by its nonce, beyond doubt; by its ends, without identity; as the latest refusal of such a
+    peer at this port; or not at all.
+    """
+
+    number: int
+    how: Literal["nonce", "ends", "refusal", "nothing"] = "nothing"
+    end: PingEnd | None = None
+
+
 class Status(_Message, frozen=True, tag="status"):
     """The Enforcer's own health, on change and every minute."""
 
@@ -259,7 +318,19 @@ class Goodbye(_Message, frozen=True, tag="goodbye"):
     uninstalled: bool = False
 
 
-ToEnforcer = Challenge | Welcome | Snapshot | Delta | UnitsAccepted | ReportsAccepted | BadgeUnknown | Evicted
+ToEnforcer = (
+    Challenge
+    | Welcome
+    | Snapshot
+    | Delta
+    | UnitsAccepted
+    | ReportsAccepted
+    | BadgeUnknown
+    | Ping
+    | PingOver
+    | PingSought
+    | Evicted
+)
 ToConsole = (
     Hello
     | RegisterUnits
@@ -269,6 +340,9 @@ ToConsole = (
     | RevisionRefused
     | BadgeQuery
     | FlowReports
+    | HostAddresses
+    | PingHeard
+    | PingSighted
     | Status
     | Goodbye
 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from watchword.enforcer import control, run
-from watchword.enforcer.control import ControlSocket, Refusal, Report, StartUnit, UnitReady
+from watchword.enforcer.control import ControlSocket, PingFrom, Refusal, Report, StartUnit, UnitReady
 from watchword.enforcer.errors import EnforcerError, UnitError
 from watchword.enforcer.settings import load
 
@@ -41,6 +41,9 @@ class Diary:
 
     def status(self) -> dict[str, Any]:
         return {"name": "host"}
+
+    async def ping(self, request: PingFrom) -> dict[str, Any]:
+        return {"unit": request.unit}
 
     def begin_capture(self) -> dict[str, Any]:
         if self.fail:

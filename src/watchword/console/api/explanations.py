@@ -104,7 +104,7 @@ async def _party(asked: Context, world: World, path: str, given: PartyAsked) -> 
         raise Invalid(f"{path}.namespace", "belongs to tags", "leave it out")
     if given.address:
         return str(parse_address(given.address, f"{path}.address"))
-    found = _units(asked, world, given.unit)
+    found = units_named(asked, world, given.unit)
     if len(found) == 1:
         return found[0].id
     if found:
@@ -130,7 +130,7 @@ async def _hypothetical(asked: Context, path: str, given: PartyAsked) -> Unit:
     return hypothetical("source" if path == "source" else "destination", namespace, frozenset(given.tags) | added)
 
 
-def _units(asked: Context, world: World, text: str) -> list[Unit]:
+def units_named(asked: Context, world: World, text: str) -> list[Unit]:
     """Units the caller may see that have this ID, else this name, else this tag."""
     by_id = world.units.get(text)
     if by_id is not None and asked.actor.sees(by_id.namespace):

@@ -62,12 +62,12 @@ def resolve(record: FlowRecord, reporter: Reporter, roster: Roster, now: datetim
         policy_id=record.ruleset or "default",
         policy_name=ruleset.name if ruleset else "",
         policy_namespace=ruleset.namespace if ruleset else "",
-        rule_name=_rule_name(record.rule, roster),
+        rule_name=rule_name(record.rule, roster),
         rule_key=record.rule,
         observed=bool(record.observed_action),
         observed_action=record.observed_action or "NotApplicable",
         observed_policy_id=record.observed_rule.partition("/")[0],
-        observed_rule_name=_rule_name(record.observed_rule, roster),
+        observed_rule_name=rule_name(record.observed_rule, roster),
         proved=record.proved,
         revision=record.revision,
         value=record.connections,
@@ -118,7 +118,7 @@ def _named(side: str, end: _End) -> dict[str, Any]:
     }
 
 
-def _rule_name(key: str, roster: Roster) -> str:
+def rule_name(key: str, roster: Roster) -> str:
     """The name of the rule with this key (``<ruleset>/<in|out>/<index>``); "" if it has none or is gone."""
     ruleset_id, _, rest = key.partition("/")
     direction, _, index = rest.partition("/")

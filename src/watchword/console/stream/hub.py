@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from watchword.console.changes import Effect
 from watchword.console.lifecycle import ENFORCER
+from watchword.wire.messages import ToEnforcer
 
 
 class Ending(Protocol):
@@ -21,6 +22,9 @@ class Ending(Protocol):
 
     async def stopping(self) -> None:
         """End it because the Console stops."""
+
+    async def tell(self, message: ToEnforcer) -> None:
+        """Send the Enforcer a message; nothing if it has gone."""
 
     def unsettle(self) -> None:
         """The Enforcer's settings may have changed; must not block."""
@@ -37,6 +41,14 @@ class Hub:
     def connected(self, enforcer: str) -> bool:
         """Whether an Enforcer has a session."""
         return enforcer in self._sessions
+
+    def tell(self, enforcer: str, message: ToEnforcer) -> bool:
+        """Send an Enforcer a message beside everything else; False when it has no session."""
+        session = self._sessions.get(enforcer)
+        if session is None:
+            return False
+        self._begin(session.tell(message))
+        return True
 
     def enter(self, enforcer: str, session: Ending) -> None:
         """Make ``session`` the one of its Enforcer; an older one ends."""

@@ -90,6 +90,8 @@ class Intake:
                 await self._badge(message.badge, outlet)
             case messages.FlowReports():
                 await self._flows(message)
+            case messages.HostAddresses() | messages.PingHeard() | messages.PingSighted():
+                self._parts.pings.take(self._id, message)
             case messages.Status():
                 self._status(message)
             case messages.Goodbye():
@@ -170,6 +172,7 @@ class Intake:
     async def _flows(self, message: messages.FlowReports) -> None:
         if not 0 < message.sequence <= _NUMBER_LIMIT or not 0 <= message.lost <= _NUMBER_LIMIT:
             raise SessionEnded(MALFORMED, "flow reports: sequence and lost have to be positive 63-bit numbers")
+        self._parts.pings.reported(self._id, message.records)
         now = self._parts.clock()
         reporter = Reporter(self._id, self.record.resource.name)
         resolved = [resolve(record, reporter, self._parts.publisher.roster, now) for record in message.records]

@@ -8,6 +8,7 @@ session changes no policy: offline is not gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -27,7 +28,7 @@ from watchword.console.stream.intake import Intake
 from watchword.console.stream.outlet import Outlet
 from watchword.console.stream.parts import StreamParts
 from watchword.console.stream.settings import Settler
-from watchword.wire.messages import Evicted, Hello
+from watchword.wire.messages import Evicted, Hello, ToEnforcer
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +95,12 @@ class Session:
             parts.publisher.unsubscribe(outlet)
             if parts.hub.leave(enforcer, self):
                 parts.presence.disconnected(enforcer)
+                parts.pings.left(enforcer)
+
+    async def tell(self, message: ToEnforcer) -> None:
+        """Send a message beside everything else; nothing if the Enforcer has gone."""
+        with contextlib.suppress(Disconnected):
+            await self._channel.send(message)
 
     def unsettle(self) -> None:
         """The Enforcer's settings may have changed."""

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from watchword.enforcer.datapath.base import DatapathError, LiveConnection, TableFill, VerdictTotal
 from watchword.enforcer.datapath.ebpf import _layout as layout
@@ -64,7 +65,7 @@ class Glance:
         else:
             os.close(fd)
 
-    def __enter__(self) -> Glance:
+    def __enter__(self) -> Self:
         """Itself."""
         return self
 
