@@ -50,6 +50,7 @@ class Outpost:
         """``prepare`` is done to each host with an Enforcer before that is installed."""
         load.build()
         self.bed = bed
+        self.answered = 0  # connections that the server has answered
         router = bed.router("router")
         self.hosts = {name: bed.host(name, router) for name in ("console", "web", "db", "outside")}
         self.web, self.db, self.outside = (self.hosts[name] for name in ("web", "db", "outside"))
@@ -72,7 +73,6 @@ class Outpost:
         until(lambda: len(self.units()) == 5, self.logs)
         applied = self.operator.told("apply", "-f", str(rules), "--wait", "60s")
         assert applied["enforcement"]["stragglers"] == [], self.logs()
-        self._ports = 9002
 
     def close(self) -> None:
         """Hang up; the bed ends the rest."""
@@ -138,6 +138,7 @@ class Outpost:
         )
         found = load.result(calling)
         assert not (found["connections"] and found["failures"]), found
+        self.answered += found["connections"]
         return bool(found["connections"])
 
     def verdicts(self) -> tuple[bool, bool, bool]:
