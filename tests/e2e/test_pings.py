@@ -185,6 +185,44 @@ def test_pings_are_written_down_and_mistakes_are_named(estate: Estate) -> None:
     assert "no unit's ID" in estate.asks("nobody", "10.0.0.1:80").stderr
 
 
+_CALL = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1.5)"
+
+
+def paths(estate: Estate) -> list[tuple[str, str, tuple[str, ...]]]:
+    found = estate.made.told("paths", "-n", "/shop")
+    return [(each["enforcerName"], each["address"], tuple(each["codes"])) for each in found]
+
+
+@VERSIONS
+def test_a_path_that_strips_is_found_without_being_asked(estate: Estate, version: int) -> None:
+    """By what an application met: the Console tries the path itself, says so, and takes it back when it is whole."""
+    made, before = estate.made, estate.listener.output()
+    assert paths(estate) == []
+    stripping = ["-t", "mangle", "FORWARD", "-p", "tcp", "-j", "TCPOPTSTRIP", "--strip-options", str(OPTION_KIND)]
+    switched(estate, version, "-A", stripping)
+    address = estate.db.address(version)
+    called = estate.web.run([sys.executable, "-c", _CALL, address, str(PORT)], check=False, cgroup="client")
+    assert called.returncode == 1
+    made.until(lambda: paths(estate) == [("web", address, ("stripped-syn",))])
+    told = made.told("api", "list", "activities", "-r", "-n", "/shop", "--filter", "operation == path")
+    assert f"the path to {address} strips the identity option from the SYN" in told[-1]["message"]
+    made.until(lambda: "strips the identity option" in json.dumps(problems(estate)))
+    assert estate.listener.output() == before
+    switched(estate, version, "-D", stripping)
+    estate.ping(estate.web, PORT, version=version)
+    assert paths(estate) == []
+    made.until(lambda: "strips the identity option" not in json.dumps(problems(estate)))
+
+
+def switched(estate: Estate, version: int, how: str, stripping: list[str]) -> None:
+    table, name, chain, *rest = stripping
+    estate.router.run(["iptables" if version == 4 else "ip6tables", "-w", table, name, how, chain, *rest])
+
+
+def problems(estate: Estate) -> Any:
+    return [each["problems"] for each in estate.made.told("api", "list", "enforcers", "-r") if each["name"] == "web"]
+
+
 def test_a_stripped_option_is_named_and_opens_nothing(estate: Estate) -> None:
     """The router strips what it forwards, both ways and both versions: never a step down to the address."""
     before = estate.listener.output()

@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "capture": "capture",
     "explain": "explain",
     "ping": "ping",
+    "paths": "paths",
     "wait": "wait",
     "token": "tokens",
     "api": "api",

@@ -20,6 +20,7 @@ from watchword.console.identifiers import Identifiers
 from watchword.console.inquiries import Inquiries
 from watchword.console.lifecycle import Mint
 from watchword.console.limits import FailureLimit
+from watchword.console.paths import Paths
 from watchword.console.pings import Pings
 from watchword.console.policytests import PolicyTests
 from watchword.console.presence import Presence
@@ -72,6 +73,7 @@ class Console:
         self.presence = Presence(database, clock)
         self.hub = Hub()
         self.pings = Pings(self.hub, self.roster)
+        self.paths = Paths(self.pings, self.publisher, self.presence, database, self.identifiers, clock)
         self.failures = FailureLimit()
         self.changes = Changes(database, root.signing_key, clock, self.identifiers, root.console_id)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -88,6 +90,7 @@ class Console:
             hub=self.hub,
             flows=flows,
             pings=self.pings,
+            paths=self.paths,
             clock=clock,
             random=random,
             certify=self._certify,
@@ -133,6 +136,7 @@ class Console:
 
     async def close(self) -> None:
         """Let go of everything."""
+        await self.paths.close()
         await self.flows.close()
         await self.database.close()
         os.close(self._lock)

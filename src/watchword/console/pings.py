@@ -27,6 +27,7 @@ from watchword.wire.pings import PingEnd, PingOutcome
 BURST, PER_SECOND = 10.0, 1.0
 #: Enforcers that are asked about one ping, and addresses that are remembered of one Enforcer.
 _ASKED, _ADDRESSES = 8, 256
+_ADDRESS_SIZE = 64  # characters of one
 #: Seconds: for the near end's answer beyond its patience, for the far end's, for a flow report to come in.
 _SLACK, _SOUGHT, _REPORTED = 5.0, 2.0, 2.5
 
@@ -69,6 +70,7 @@ class Pings:
         self._roster = roster
         self._clock = clock
         self._addresses: dict[str, frozenset[str]] = {}  # of Enforcers that understand pings
+        self._homes: dict[str, frozenset[str]] = {}  # Enforcers that say they are at an address
         self._open: dict[int, _Open] = {}
         self._left: dict[str, tuple[float, float]] = {}  # Enforcer: pings it may still make, and when that was
 
@@ -90,7 +92,7 @@ class Pings:
     def take(self, enforcer: str, message: messages.HostAddresses | PingHeard | PingSighted) -> None:
         """A message of an Enforcer. What nobody has asked it is nobody's business."""
         if isinstance(message, messages.HostAddresses):
-            self._addresses[enforcer] = frozenset(message.addresses[:_ADDRESSES])
+            self._settle(enforcer, frozenset(each[:_ADDRESS_SIZE] for each in message.addresses[:_ADDRESSES]))
             return
         known = self._open.get(message.number)
         if known is None:
@@ -101,9 +103,28 @@ class Pings:
         elif enforcer in known.sought and not known.sought[enforcer].done():
             known.sought[enforcer].set_result(message)
 
+    def _settle(self, enforcer: str, addresses: frozenset[str]) -> None:
+        before, self._addresses[enforcer] = self._addresses.get(enforcer, frozenset()), addresses
+        for address in before - addresses:
+            self._homes[address] -= {enforcer}
+            if not self._homes[address]:
+                del self._homes[address]
+        for address in addresses - before:
+            self._homes[address] = self._homes.get(address, frozenset()) | {enforcer}
+
+    def at(self, address: str) -> frozenset[str]:
+        """The connected Enforcers that say they are at an address."""
+        return self._homes.get(address, frozenset())
+
+    def addresses(self, enforcer: str) -> frozenset[str]:
+        """Where an Enforcer says it is."""
+        return self._addresses.get(enforcer, frozenset())
+
     def left(self, enforcer: str) -> None:
         """An Enforcer's session has ended."""
-        self._addresses.pop(enforcer, None)
+        if enforcer in self._addresses:
+            self._settle(enforcer, frozenset())
+            del self._addresses[enforcer]
         for known in self._open.values():
             if known.unit.enforcer == enforcer and not known.heard.done():
                 known.heard.set_exception(PingFailed("the session of its Enforcer ended meanwhile"))
@@ -158,7 +179,7 @@ class Pings:
         proved = self._roster.unit_by_badge(outcome.near.peer_badge) if outcome.near else None
         if proved is not None:
             return [proved.enforcer] if self.speaks(proved.enforcer) else []
-        return sorted(one for one, addresses in self._addresses.items() if address in addresses)[:_ASKED]
+        return sorted(self.at(address))[:_ASKED]
 
     async def _sought(self, number: int, known: _Open, outcome: PingOutcome, address: str) -> Sighting:
         candidates = self._candidates(outcome, address)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from watchword.console import enrolment, importing
-from watchword.console.api import changing, differences, explanations, exports, findings, pings, revisions
+from watchword.console.api import changing, differences, explanations, exports, findings, paths, pings, revisions
 from watchword.console.problems import TYPE_PREFIX, TYPES
 from watchword.model.registry import KINDS, Kind
 from watchword.policy.difference import LIMIT, Difference
@@ -202,6 +202,11 @@ def _other_paths() -> dict[str, Any]:
         "/v1/explanations": {"get": explained, "post": asked},
         "/v1/findings": {"get": _findings()},
         "/v1/differences": {"get": _difference()},
+        "/v1/paths": {
+            "get": _operation(
+                "Where identities are lost", "200", {"type": "array", "items": _schema("PathState")}, _uses("namespace")
+            )
+        },
         "/v1/pings": {
             "post": _operation("Call as a unit", "200", _schema("PingReport"), _uses("namespace"), "PingAsked")
         },
@@ -214,7 +219,15 @@ def _other_paths() -> dict[str, Any]:
 
 def _inquiries() -> list[Any]:
     """What questions about policy are answered with."""
-    return [Explanation, explanations.Question, findings.Findings, Difference, pings.PingAsked, pings.PingReport]
+    return [
+        Explanation,
+        explanations.Question,
+        findings.Findings,
+        Difference,
+        pings.PingAsked,
+        pings.PingReport,
+        paths.PathState,
+    ]
 
 
 def _texts(*names: str) -> list[dict[str, Any]]:

@@ -119,6 +119,7 @@ async def endpoint(request: Request) -> Response:
         outcome, sighting = await pings.ping(unit, address, wanted.port, wanted.patience, quiet=not wanted.complete)
     except PingFailed as error:
         raise Problem("conflict", f"unit {unit.name} could not call: {error}") from None
+    await asked.console.paths.learn(unit, address, wanted.port, outcome, sighting)
     return json_answer(_report(asked, unit, address, wanted, outcome, sighting))
 
 

@@ -173,6 +173,7 @@ class Intake:
         if not 0 < message.sequence <= _NUMBER_LIMIT or not 0 <= message.lost <= _NUMBER_LIMIT:
             raise SessionEnded(MALFORMED, "flow reports: sequence and lost have to be positive 63-bit numbers")
         self._parts.pings.reported(self._id, message.records)
+        self._parts.paths.suspect(self._id, message.records)
         now = self._parts.clock()
         reporter = Reporter(self._id, self.record.resource.name)
         resolved = [resolve(record, reporter, self._parts.publisher.roster, now) for record in message.records]
@@ -192,8 +193,8 @@ class Intake:
             self._id,
             rss_bytes=min(max(message.rss_bytes, 0), _NUMBER_LIMIT),
             counters=counters,
-            problems=[problem[:_TEXT_LIMIT] for problem in message.problems[:_PROBLEM_LIMIT]],
         )
+        self._parts.paths.told(self._id, [problem[:_TEXT_LIMIT] for problem in message.problems[:_PROBLEM_LIMIT]])
 
     async def _goodbye(self, message: messages.Goodbye) -> None:
         if message.uninstalled:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from watchword.console.changes import Changes
 from watchword.console.flows.store import FlowStore
 from watchword.console.identifiers import Identifiers
+from watchword.console.paths import Paths
 from watchword.console.pings import Pings
 from watchword.console.presence import Presence
 from watchword.console.publisher import Publisher
@@ -32,6 +33,7 @@ class StreamParts:
     hub: Hub
     flows: FlowStore
     pings: Pings
+    paths: Paths
     clock: Callable[[], datetime.datetime]
     random: Random
     certify: Callable[[Record], str]  # a fresh certificate (PEM) for an Enforcer's key

@@ -11,7 +11,7 @@ class Activity(Resource, frozen=True, kw_only=True):
     """Who did what."""
 
     operation: Annotated[
-        str, trait("create, update, delete, import, enrol, evict, test or ping.", read_only=True, indexed=True)
+        str, trait("create, update, delete, import, enrol, evict, test, ping or path.", read_only=True, indexed=True)
     ] = ""
     target_identity: Annotated[str, trait("Kind of resource.", read_only=True, indexed=True)] = ""
     target_id: Annotated[str, trait("Resource.", read_only=True, indexed=True)] = ""
