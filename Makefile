@@ -60,6 +60,10 @@ bench-throughput: setup ## Bulk throughput against the bare kernel; last line is
 soak-kills: setup ## Kill agents 1,000 times under load: KILLS=1000 SEED=7; last line is JSON (root)
 	@$(PYTHON) -m tests.e2e.kills --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
 
+.PHONY: fuzz-packets
+fuzz-packets: setup ## Fuzz the loaded programs with packets: FUZZ="--packets 10000000 --state fuzz.json"; last line is JSON (root)
+	@$(PYTHON) -m tests.fuzz $(FUZZ)
+
 .PHONY: mutate
 mutate: setup ## Change a module line by line and see whether its tests notice: MODULE=policy/verdicts.py
 	@$(PYTHON) scripts/mutate $(or $(MODULE),$(error say which module: make mutate MODULE=policy/verdicts.py))

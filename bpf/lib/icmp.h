@@ -128,7 +128,7 @@ inline_always bool is_unspecified(const struct ww_address *address)
  */
 inline_always bool is_neighbourly(const struct ww_address *source, const struct icmp_head *head, __u8 hop_limit)
 {
-	if (head->code)
+	if (head->code || address_is_v4(source)) /* over IPv4 they are nothing but a protocol number */
 		return false;
 	switch (head->type) {
 	case 134:	/* router advertisement */

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from testbed import internet
-from testbed.internet import HOP_BY_HOP, ICMP6, Extension, icmp6, ipv6, padding
+from testbed.internet import HOP_BY_HOP, ICMP6, Extension, icmp6, ipv4, ipv6, padding
 from tests.datapath.ground import Ground, grounds
 from tests.datapath.rules import Rules
 from tests.datapath.wire import refusable, wires
@@ -96,6 +96,30 @@ def test_a_unit_hears_nobody_who_speaks_like_a_neighbour_from_afar(ground: Groun
             pass
     assert [message for message in got if message.endswith(b"evil")] == []
     assert sent in got
+
+
+def test_over_ipv4_nobody_speaks_like_a_neighbour(ground: Ground) -> None:
+    """ICMPv6 is a protocol number like any other there: neither sent nor heard where no rule names it."""
+    for side in ground.sides:
+        Rules(side).apply()
+    here, there = ground.client.host.ipv4, ground.server.host.ipv4
+    packets = [
+        ipv4(here, there, ICMP6, bytes([kind]) + bytes(7) + b"evil" * 6, ttl=hops, number=kind)
+        for kind, (hops, _) in NEIGHBOURLY.items()
+    ]
+    with (
+        wires(ground.link, ground.server.host) as wire,
+        ground.client.app.make(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
+        ground.server.app.make(socket.AF_INET, socket.SOCK_RAW, ICMP6) as heard,
+    ):
+        for packet in packets:
+            with refusable():
+                raw.sendto(packet, (there, 0))
+        assert wire.arrivals() == []
+        ground.link.inject(ground.server.host, *packets)
+        heard.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            heard.recv(1000)
 
 
 def test_neighbours_find_each_other_whatever_policy_says(ground: Ground) -> None:
