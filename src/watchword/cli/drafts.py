@@ -47,7 +47,13 @@ def list_drafts(
         output.json_document(found)
         return
     rows = [
-        (each["namespace"], each["name"], each["status"], len(each["changes"]), each["publishedRevision"] or "")
+        (
+            each["namespace"],
+            each["name"],
+            "Shadowed" if each["shadowed"] else each["status"],
+            len(each["changes"]),
+            each["publishedRevision"] or "",
+        )
         for each in found
     ]
     output.table(["namespace", "name", "status", "changes", "revision"], rows)
@@ -117,6 +123,32 @@ def show(name: Name, profile: ProfileName = "", namespace: Namespace = "", json:
         return
     show_changes(answer["changes"], {key: f"CONFLICT: {text}" for key, text in answer["conflicts"].items()})
     output.say(f"{answer['status']}: {len(answer['changes'])} change(s), {len(answer['conflicts'])} conflict(s)")
+
+
+@app.command("shadow")
+def shadow(
+    name: Name,
+    stop: Annotated[bool, typer.Option("--stop", help="Let it judge no longer.")] = False,
+    profile: ProfileName = "",
+    namespace: Namespace = "",
+    json: Json = False,
+) -> None:
+    """Let a draft judge every reported flow beside the live policy, without effect on any.
+
+    See what it would decide with: watchword flows --draft NAME --changed. Edit it meanwhile as you like.
+    """
+    from watchword.cli import output
+    from watchword.cli.client import resource_path
+
+    with connect(profile, namespace) as client:
+        answer = client.request("DELETE" if stop else "POST", f"{resource_path('drafts', name)}/shadow").body
+    if json:
+        output.json_document(answer)
+    elif stop:
+        output.say(f"draft {answer['name']} judges no flow any more")
+    else:
+        told = f"edition {answer['edition']} of draft {answer['name']} judges flows in {answer['namespace']} and below"
+        output.say(f"{told}; see: watchword flows --draft {name} --changed")
 
 
 @app.command("publish")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from watchword.cli.beside import drafted, rule_told
 from watchword.cli.bothends import other_ends, with_other_end
 from watchword.cli.failure import ExitCode, Failure
 from watchword.cli.options import Filter, Json, Namespace, ProfileName, connect, seconds
@@ -52,6 +53,18 @@ def flows(
         ),
     ] = "",
     filter: Filter = "",
+    draft: Annotated[
+        str,
+        typer.Option(
+            "--draft",
+            metavar="NAME",
+            help="Only flows that this draft has judged, with its verdict; see draft shadow.",
+            show_default=False,
+        ),
+    ] = "",
+    changed: Annotated[
+        bool, typer.Option("--changed", help="With --draft: only those that it would, or may, decide otherwise.")
+    ] = False,
     limit: Annotated[int, typer.Option("--limit", min=0, help="The newest so many; 0 for all.")] = 100,
     recursive: Annotated[bool, typer.Option("--recursive/--only-here", help="Namespaces below too.")] = True,
     profile: ProfileName = "",
@@ -61,20 +74,26 @@ def flows(
     """Show flows, oldest first. Each end of a connection reports for itself.
 
     Where both ends' reports are in one answer, each says what the other end decided (otherEnd in JSON); not with
-    --follow.
+    --follow. Verdicts of shadowed drafts are in draftVerdicts.
 
     With --json and --follow, each record is one line. A lost connection to the Console is taken up where it broke.
     """
     from watchword.cli import output
+    from watchword.cli.client import resource_path
 
+    if changed and not draft:
+        raise Failure("--changed: changed by which draft?", "give --draft NAME", ExitCode.USAGE)
     params = {"recursive": "true"} if recursive else {}
     conditions = [f"({filter})"] if filter else []
     if since:
         seconds(since, "--since")
         conditions.append(f'lastSeen > now("-{since}")')
-    if conditions:
-        params["filter"] = " and ".join(conditions)
     with connect(profile, namespace) as client:
+        judge = client.get(resource_path("drafts", draft)).body if draft else None
+        if judge:
+            conditions.append(f'{"changedBy" if changed else "judgedBy"} contains "{judge["ID"]}"')
+        if conditions:
+            params["filter"] = " and ".join(conditions)
         if not follow:
             records = _newest(client, params, limit)
             others = other_ends(records)
@@ -82,7 +101,9 @@ def flows(
             if json:
                 output.json_document(told)
             else:
-                output.table(_COLUMNS, [_row(record) for record in told])
+                columns = (*_COLUMNS, f"draft {judge['name']}") if judge else _COLUMNS
+                rows = [(*_row(each), *([drafted(each, judge)] if judge else [])) for each in told]
+                output.table(columns, rows)
             return
         stream = _following(client, params, limit if since else 0)
         try:
@@ -90,7 +111,7 @@ def flows(
                 if json:
                     output.json_line(record)
                 else:
-                    _line(record)
+                    _line(record, judge)
         except KeyboardInterrupt:
             return
 
@@ -145,10 +166,7 @@ def end_name(record: Mapping[str, Any], end: str) -> str:
 
 def because(record: Mapping[str, Any]) -> str:
     """Why it was decided so: the rule, the default, or the reason of a drop."""
-    if record["policyID"] in ("", "default"):
-        rule = "default"
-    else:
-        rule = "/".join(part for part in (record["policyName"], record["ruleName"]) if part)
+    rule = rule_told(record)
     if record["reason"] == "policy":
         return rule
     older = str(record["reason"]).startswith("existing")  # than the Enforcer, and judged all the same
@@ -179,7 +197,7 @@ def _other(other: Mapping[str, Any] | None) -> str:
     return f"{other['action']}: {because(other)}" if other else ""
 
 
-def _line(record: Mapping[str, Any]) -> None:
+def _line(record: Mapping[str, Any], judge: Mapping[str, Any] | None) -> None:
     """One record on one line, as it comes."""
     from rich.text import Text
 
@@ -189,12 +207,14 @@ def _line(record: Mapping[str, Any]) -> None:
         output.printable, _row(record)
     )
     extras = ", ".join(part for part in (proof, f"{count} conns", latency) if part)
+    beside = f"  draft: {output.printable(drafted(record, judge))}" if judge else ""
     line = Text.assemble(
         (when, "dim"),
         "  ",
         (f"{action:<6}", output.STYLES[action]),
         f"  {source} → {destination} {port}",
         (f"  {end}: {why}  {extras}", "dim"),
+        beside,
     )
     output.console().print(line, soft_wrap=True)
 

@@ -67,6 +67,7 @@ def create_app(console: Console) -> Starlette:
             Route("/v1/rollbacks", rollbacks.endpoint, methods=["POST"]),
             Route("/v1/drafts/{key}/changes", drafts.changes, methods=["POST"]),
             Route("/v1/drafts/{key}/difference", drafts.difference),
+            Route("/v1/drafts/{key}/shadow", drafts.shadow, methods=["POST", "DELETE"]),
             Route("/v1/drafts/{key}/publication", drafts.publication, methods=["POST"]),
             Route("/v1/paths", paths.endpoint),
             Route("/v1/pings", pings.endpoint, methods=["POST"]),

@@ -27,6 +27,7 @@ from watchword.console.presence import Presence
 from watchword.console.publisher import Publisher
 from watchword.console.roster import Roster
 from watchword.console.settings import FirstStart, FirstStartHandler, Settings
+from watchword.console.shadows import Shadows
 from watchword.console.store import migrations, records
 from watchword.console.store.database import Database, create_private
 from watchword.console.store.records import Record
@@ -69,6 +70,7 @@ class Console:
         self.mint = Mint(self.identifiers, random, root.ca_sha256)
         self.roster = Roster()
         self.publisher = Publisher(self.roster)
+        self.shadows = Shadows(self.roster, self.publisher.engine.units)
         self.inquiries = Inquiries()
         self.presence = Presence(database, clock)
         self.hub = Hub()
@@ -91,6 +93,7 @@ class Console:
             flows=flows,
             pings=self.pings,
             paths=self.paths,
+            shadows=self.shadows,
             clock=clock,
             random=random,
             certify=self._certify,
@@ -103,6 +106,7 @@ class Console:
         for follower in followers:
             self.changes.follow(follower)
         self.changes.watch(self._unsettle)
+        self.changes.watch(self.shadows.watch)
         self.changes.watch(self.policy_tests.watch)
         self.changes.guard(self.policy_tests.guard)
 
@@ -131,6 +135,7 @@ class Console:
                 record for kind in STORED if kind.shapes_policy for record in await records.everything(connection, kind)
             ]
             self.publisher.load(await newest_revision(connection), stored)
+            await self.shadows.load(connection)
         await self.presence.load()
         await self.policy_tests.load()
 

@@ -9,8 +9,8 @@
 4. A draft's objects are in its namespace or below it, and so are those it may touch; whoever publishes
    needs the right to write there.
 
-Nothing here is part of the world that Enforcers' documents are made of; evaluation of a draft beside the
-live policy starts from :func:`watchword.console.worlds.drafted`.
+Nothing here is part of the world that Enforcers' documents are made of. A draft that is *shadowed* judges reported
+flows beside the live policy (:mod:`watchword.console.shadows`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ KINDS = ("networkrulesetpolicy", "externalnetwork", "intent")
 
 #: Objects that one draft may touch.
 LIMIT = 1000
+
+#: Drafts that may be shadowed at one time.
+SHADOWS = 8
 
 #: Fields in which a difference is no conflict: they say when, or are derived.
 _QUIET = frozenset({"createTime", "updateTime", "normalizedTags", "warnings"})
@@ -209,9 +212,26 @@ async def publish(change: Change, asked: Context, key: str) -> Draft:
     await applying.apply(change, history.drafted(draft.changes))
     change.reason = f"publish {draft.namespace} {draft.name}"
     revision = await change.newest() + change.shapes_policy()
-    published = msgspec.structs.replace(draft, status="Published", published_revision=revision)
+    published = msgspec.structs.replace(draft, status="Published", published_revision=revision, shadowed=False)
     await change.update(record, published)
     return published
+
+
+async def shadow(change: Change, asked: Context, key: str, shadowed: bool) -> Record:
+    """Let a draft judge flows beside the live policy from now on, or no longer. Raises :class:`Problem`."""
+    record = await draft_record(change.connection, asked, key)
+    draft: Draft = record.resource
+    asked.actor.demand_writing(draft.namespace)
+    if draft.shadowed == shadowed:
+        return record
+    if shadowed:
+        demand_open(draft)
+        table = TABLES["draft"]
+        if len(await records.find(change.connection, record.kind, table.c.shadowed.is_(True))) >= SHADOWS:
+            raise Problem(
+                "conflict", f"{SHADOWS} drafts are shadowed on this Console, which is the limit; stop one first"
+            )
+    return await change.update(record, msgspec.structs.replace(draft, shadowed=shadowed))
 
 
 def demand_open(draft: Draft) -> None:

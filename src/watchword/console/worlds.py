@@ -46,22 +46,27 @@ def drafted(world: World, draft: Record) -> World:
 
 def changed(world: World, changes: Iterable[ObjectChange]) -> World:
     """``world`` with changes made."""
-    alterations: list[Alteration] = []
+    return versions.altered(world, world.revision, alterations(changes))
+
+
+def alterations(changes: Iterable[ObjectChange]) -> list[Alteration]:
+    """What changes do to a world."""
+    found: list[Alteration] = []
     for change in changes:
         before, after = change.resource("before"), change.resource("after")
-        alterations += _gone(policy_entries.entries(before) if before is not None else ())
-        alterations += _come(policy_entries.entries(after) if after is not None else ())
-    return versions.altered(world, world.revision, alterations)
+        found += _gone(policy_entries.entries(before) if before is not None else ())
+        found += _come(policy_entries.entries(after) if after is not None else ())
+    return found
 
 
 def committed(world: World, effects: Iterable[tuple[Record | None, Record | None]]) -> World:
     """``world`` as it will be once a change with these effects is committed."""
-    alterations: list[Alteration] = []
+    found: list[Alteration] = []
     for before, after in effects:
         old, new = entries(before), entries(after)
         if old != new:
-            alterations += [*_gone(old), *_come(new)]
-    return versions.altered(world, world.revision, alterations)
+            found += [*_gone(old), *_come(new)]
+    return versions.altered(world, world.revision, found)
 
 
 def _gone(placed: Iterable[Placed]) -> list[Alteration]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.console.rig import Peer, Running, enrol, ruleset, unit
@@ -145,6 +146,48 @@ async def test_flows_are_shown_with_names_and_reasons(cli: CommandLine, console:
         assert [each["destinationPort"] for each in rejected.json] == [5432]
         assert (await cli("flows", "--limit", "1", "--json")).json[0]["destinationPort"] == 22
         assert (await cli("flows", "--filter", "nonsense ==")).code == ExitCode.REFUSED
+
+
+async def test_flows_beside_a_draft(cli: CommandLine, console: Running, tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text(
+        "data:\n  externalnetworks:\n    - {name: lab, entries: [198.51.100.0/24], associatedTags: [net=lab]}\n"
+        "  networkrulesetpolicies:\n    - name: open\n      subject: [[app=db]]\n"
+        "      incomingRules: [{name: sql, object: [[net=lab]], protocolPorts: [tcp/5432]}]\n"
+    )
+    assert (await cli("draft", "create", "shop")).code == ExitCode.OK
+    assert (await cli("draft", "add", "shop", "-f", "d.yaml")).code == ExitCode.OK
+    started = await cli("draft", "shadow", "shop")
+    assert "edition 1 of draft shop judges flows in / and below" in started.out, started.err
+    assert "Shadowed" in (await cli("draft", "list")).out
+    async with Peer(await enrol(console, "db")) as peer:
+        local = (await peer.register(unit("d", "app=db", name="db-1"))).units["d"]
+        await report(peer, record(local), record(local, port=22))
+        shown = await cli("flows", "--draft", "shop")
+        rows = [line.split() for line in shown.out.splitlines() if "198.51.100.9" in line]
+        assert [(row[2], row[5], row[-1]) for row in rows] == [
+            ("Reject", "tcp/5432", "open/sql"),
+            ("Reject", "tcp/22", "same"),
+        ]
+        changed = (await cli("flows", "--draft", "shop", "--changed", "--json")).json
+        assert [(each["destinationPort"], each["action"]) for each in changed] == [(5432, "Reject")]
+        assert [each["action"] for each in changed[0]["draftVerdicts"]] == ["Allow"]
+        narrow = await cli("flows", "--draft", "shop", "--changed", "--filter", "destinationPort == 22", "--json")
+        assert narrow.json == []
+        async with (
+            cli.started("flows", "--follow", "--since", "1h", "--draft", "shop", "--changed") as following,
+            asyncio.timeout(PATIENCE),
+        ):
+            assert following.stdout is not None
+            assert b"draft: Allow: open/sql" in await following.stdout.readline()
+            following.send_signal(signal.SIGINT)
+            await following.wait()
+        assert (await cli("draft", "shadow", "shop", "--stop")).out.startswith("draft shop judges no flow any more")
+        await report(peer, record(local))
+        assert len((await cli("flows", "--json")).json) == 3
+        assert len((await cli("flows", "--draft", "shop", "--json")).json) == 2, "what it judged stays"
+    assert (await cli("flows", "--changed")).code == ExitCode.USAGE
+    assert (await cli("flows", "--draft", "none")).code == ExitCode.NOT_FOUND
+    assert (await cli("draft", "shadow", "none")).code == ExitCode.NOT_FOUND
 
 
 async def test_flows_can_be_followed(cli: CommandLine, console: Running) -> None:

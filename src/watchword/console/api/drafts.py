@@ -1,4 +1,4 @@
-"""The endpoints of drafts beyond those of every resource: add to one, compare it, publish it."""
+"""The endpoints of drafts beyond those of every resource: add to one, compare it, shadow it, publish it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ async def changes(request: Request) -> Response:
         if present.version != record.version:
             raise Problem("changed-meanwhile", "somebody else has just changed this draft; look at it and try again")
         revision = await change.newest()
-        resource = msgspec.structs.replace(present.resource, changes=found, base_revision=revision)
+        edition = present.resource.edition + (found != present.resource.changes)
+        resource = msgspec.structs.replace(present.resource, changes=found, base_revision=revision, edition=edition)
         after = await change.update(present, resource)
     return json_answer(after.resource, headers={"ETag": etag(after), REVISION_HEADER: str(revision)})
 
@@ -100,6 +101,15 @@ async def difference(request: Request) -> Response:
         conflicts=parted,
     )
     return json_answer(answer, headers={"ETag": etag(record)})
+
+
+async def shadow(request: Request) -> Response:
+    """``POST /v1/drafts/<key>/shadow`` lets a draft judge flows beside the live policy; ``DELETE`` ends that."""
+    asked = await context(request)
+    check_parameters(request, set())
+    async with asked.console.changes.begin(asked.actor.author()) as change:
+        record = await drafts.shadow(change, asked, request.path_params["key"], request.method == "POST")
+    return json_answer(record.resource, headers={"ETag": etag(record), REVISION_HEADER: str(change.revision)})
 
 
 async def publication(request: Request) -> Response:

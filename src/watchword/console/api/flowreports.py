@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from watchword.console.actors import Actor
 from watchword.console.api.context import check_parameters, context, flag, json_answer, number
 from watchword.console.api.lists import page_size, sparse, tree, wanted_fields
 from watchword.console.flows.sqlite import KIND
@@ -45,7 +47,21 @@ async def endpoint(request: Request) -> Response:
         reports, position = await _read(store, query, wait)
     except Invalid as error:
         raise invalid(error) from None
-    return json_answer(sparse(reports, fields), headers={"X-Next": position})
+    shown = [_as_seen_by(asked.actor, report) for report in reports]
+    return json_answer(sparse(shown, fields), headers={"X-Next": position})
+
+
+def _as_seen_by(actor: Actor, report: FlowReport) -> FlowReport:
+    """Without the verdicts of drafts that ``actor`` may not know of: what is not in force is nobody else's business."""
+    hidden = {each.draft for each in report.draft_verdicts if not actor.sees(each.namespace)}
+    if not hidden:
+        return report
+    return msgspec.structs.replace(
+        report,
+        draft_verdicts=[each for each in report.draft_verdicts if each.draft not in hidden],
+        judged_by=[each for each in report.judged_by if each not in hidden],
+        changed_by=[each for each in report.changed_by if each not in hidden],
+    )
 
 
 def _cursor(text: str, store: FlowStore) -> str:

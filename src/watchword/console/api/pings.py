@@ -197,7 +197,7 @@ def _end(
         policy_id=(ruleset_id or "default") if visible else "",
         policy_name=ruleset.name if ruleset else "",
         policy_namespace=ruleset.namespace if ruleset else "",
-        rule_name=rule_name(end.rule, roster),
+        rule_name=rule_name(end.rule, roster.world),
         local=end.local,
         local_port=end.local_port,
         remote=end.remote,

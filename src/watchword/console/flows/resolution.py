@@ -13,7 +13,7 @@ from typing import Any
 from watchword.console.roster import Roster
 from watchword.model.resources import FlowReport
 from watchword.policy import selection
-from watchword.policy.world import Unit
+from watchword.policy.world import Unit, World
 from watchword.wire.messages import FlowRecord
 
 _NUMBER_LIMIT = 1 << 62
@@ -62,12 +62,12 @@ def resolve(record: FlowRecord, reporter: Reporter, roster: Roster, now: datetim
         policy_id=record.ruleset or "default",
         policy_name=ruleset.name if ruleset else "",
         policy_namespace=ruleset.namespace if ruleset else "",
-        rule_name=rule_name(record.rule, roster),
+        rule_name=rule_name(record.rule, roster.world),
         rule_key=record.rule,
         observed=bool(record.observed_action),
         observed_action=record.observed_action or "NotApplicable",
         observed_policy_id=record.observed_rule.partition("/")[0],
-        observed_rule_name=rule_name(record.observed_rule, roster),
+        observed_rule_name=rule_name(record.observed_rule, roster.world),
         proved=record.proved,
         revision=record.revision,
         value=record.connections,
@@ -118,11 +118,11 @@ def _named(side: str, end: _End) -> dict[str, Any]:
     }
 
 
-def rule_name(key: str, roster: Roster) -> str:
+def rule_name(key: str, world: World) -> str:
     """The name of the rule with this key (``<ruleset>/<in|out>/<index>``); "" if it has none or is gone."""
     ruleset_id, _, rest = key.partition("/")
     direction, _, index = rest.partition("/")
-    ruleset = selection.known_as(roster.world, ruleset_id, "in" if direction == "in" else "out")
+    ruleset = selection.known_as(world, ruleset_id, "in" if direction == "in" else "out")
     if ruleset is None or not index.isdecimal():
         return ""
     rules = ruleset.incoming if direction == "in" else ruleset.outgoing

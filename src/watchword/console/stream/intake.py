@@ -18,6 +18,7 @@ from watchword.console.stream.channel import Channel
 from watchword.console.stream.closing import EVICTED, MALFORMED, NORMAL, SessionEnded
 from watchword.console.stream.outlet import Outlet
 from watchword.console.stream.parts import StreamParts
+from watchword.console.stream.settings import Settler
 from watchword.wire import messages
 from watchword.wire.policy import DatapathKey
 
@@ -64,14 +65,14 @@ class Intake:
             key_epoch=min(hello.keys[0].epoch, _NUMBER_LIMIT),
         )
 
-    async def run(self, outlet: Outlet) -> None:
+    async def run(self, outlet: Outlet, settler: Settler) -> None:
         """Take messages until the session ends."""
         while True:
             message = await self._channel.receive()
             self._parts.presence.heard(self._id)
-            await self._take(message, outlet)
+            await self._take(message, outlet, settler)
 
-    async def _take(self, message: messages.ToConsole, outlet: Outlet) -> None:
+    async def _take(self, message: messages.ToConsole, outlet: Outlet, settler: Settler) -> None:
         match message:
             case messages.RegisterUnits():
                 await self._register(message)
@@ -89,7 +90,7 @@ class Intake:
             case messages.BadgeQuery():
                 await self._badge(message.badge, outlet)
             case messages.FlowReports():
-                await self._flows(message)
+                await self._flows(message, settler.sent)
             case messages.HostAddresses() | messages.PingHeard() | messages.PingSighted():
                 self._parts.pings.take(self._id, message)
             case messages.Status():
@@ -169,17 +170,21 @@ class Intake:
         else:
             outlet.ask(badge)
 
-    async def _flows(self, message: messages.FlowReports) -> None:
+    async def _flows(self, message: messages.FlowReports, settings: messages.Welcome | None) -> None:
         if not 0 < message.sequence <= _NUMBER_LIMIT or not 0 <= message.lost <= _NUMBER_LIMIT:
             raise SessionEnded(MALFORMED, "flow reports: sequence and lost have to be positive 63-bit numbers")
         self._parts.pings.reported(self._id, message.records)
         self._parts.paths.suspect(self._id, message.records)
         now = self._parts.clock()
         reporter = Reporter(self._id, self.record.resource.name)
-        resolved = [resolve(record, reporter, self._parts.publisher.roster, now) for record in message.records]
-        reports = [report for report in resolved if report is not None]
-        if len(reports) < len(resolved):
-            log.warning("flow records refused", enforcer=self._id, count=len(resolved) - len(reports))
+        roster, shadows = self._parts.publisher.roster, self._parts.shadows
+        reports = [
+            shadows.judged(record, report, settings)
+            for record in message.records
+            if (report := resolve(record, reporter, roster, now)) is not None
+        ]
+        if len(reports) < len(message.records):
+            log.warning("flow records refused", enforcer=self._id, count=len(message.records) - len(reports))
         if await self._parts.flows.append(self._id, message.sequence, reports):
             self._parts.presence.lost_reports(self._id, message.lost)
         await self._channel.send(messages.ReportsAccepted(sequence=message.sequence))

@@ -13,6 +13,7 @@ from watchword.console.paths import Paths
 from watchword.console.pings import Pings
 from watchword.console.presence import Presence
 from watchword.console.publisher import Publisher
+from watchword.console.shadows import Shadows
 from watchword.console.store.database import Database
 from watchword.console.store.records import Record
 from watchword.console.stream.hub import Hub
@@ -34,6 +35,7 @@ class StreamParts:
     flows: FlowStore
     pings: Pings
     paths: Paths
+    shadows: Shadows
     clock: Callable[[], datetime.datetime]
     random: Random
     certify: Callable[[Record], str]  # a fresh certificate (PEM) for an Enforcer's key

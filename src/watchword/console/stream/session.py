@@ -87,7 +87,7 @@ class Session:
             parts.publisher.subscribe(outlet)
             self._tasks = [
                 asyncio.create_task(outlet.run(hello.revision, hello.digest)),
-                asyncio.create_task(intake.run(outlet)),
+                asyncio.create_task(intake.run(outlet, settler)),
                 asyncio.create_task(settler.run()),
             ]
             await self._until_one_ends()

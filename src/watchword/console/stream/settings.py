@@ -79,6 +79,11 @@ class Settler:
         self._bounded = bounded
         self._woken = asyncio.Event()
 
+    @property
+    def sent(self) -> Welcome | None:
+        """Those sent last; boundaries as the profile has them."""
+        return self._sent
+
     def wake(self) -> None:
         """They may have changed."""
         self._woken.set()

@@ -5,10 +5,30 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal
 
-from watchword.model.declarations import Resource, trait
+from watchword.model.declarations import Part, Resource, trait
 from watchword.model.resources.rulesets import RuleAction
 
 _Time = datetime.datetime
+
+
+class DraftVerdict(Part, frozen=True, kw_only=True):
+    """What the reporting end would have decided with a shadowed draft in force."""
+
+    draft: Annotated[str, trait("The draft.")]
+    name: Annotated[str, trait("Its name at the time.")]
+    namespace: Annotated[str, trait("Its namespace.")]
+    edition: Annotated[int, trait("Edition of the draft that judged.")]
+    revision: Annotated[int, trait("Revision over which it judged.")]
+    action: Annotated[Literal["Allow", "Reject", "Unknown"], trait("What it would decide.")]
+    doubt: Annotated[
+        Literal["", "Identity", "NoIdentity", "HostName", "Gone"],
+        trait("Why that is unknown; NoIdentity: it holds for a peer without identity."),
+    ] = ""
+    policy_id: Annotated[str, trait("Ruleset that would decide; 'default' for a default.")] = ""
+    policy_name: Annotated[str, trait("That ruleset's name.")] = ""
+    policy_namespace: Annotated[str, trait("That ruleset's namespace.")] = ""
+    rule_name: Annotated[str, trait("Rule that would decide.")] = ""
+    rule_key: Annotated[str, trait("Its key: ruleset/in|out/index.")] = ""
 
 
 class FlowReport(Resource, frozen=True, kw_only=True):
@@ -49,6 +69,9 @@ class FlowReport(Resource, frozen=True, kw_only=True):
     ] = "NotApplicable"
     observed_policy_id: Annotated[str, trait("Its ruleset.", read_only=True)] = ""
     observed_rule_name: Annotated[str, trait("Its name.", read_only=True)] = ""
+    draft_verdicts: Annotated[list[DraftVerdict], trait("What shadowed drafts would decide.", read_only=True)] = []
+    judged_by: Annotated[list[str], trait("The drafts among them.", read_only=True)] = []
+    changed_by: Annotated[list[str], trait("Those that would not, or may not, decide so.", read_only=True)] = []
     proved: Annotated[bool, trait("Both identities were proved in the handshake.", read_only=True)] = False
     revision: Annotated[int, trait("Revision that decided.", read_only=True)] = 0
     value: Annotated[int, trait("Connections.", read_only=True)] = 0
