@@ -97,7 +97,14 @@ def test_who_is_known_is_decided_as_the_world_decides(live: int, draft: int) -> 
     before, after = WORLDS[live], WORLDS[draft]
     views = view(before), view(after)
     directions: tuple[Direction, Direction] = ("in", "out")
-    peers = [*before.units.values(), "192.0.2.1", "192.0.2.70", "192.0.2.200", "::ffff:192.0.2.1", "2001:db8::1"]
+    peers: list[Any] = [
+        *before.units.values(),
+        "192.0.2.1",
+        "192.0.2.70",
+        "192.0.2.200",
+        "::ffff:192.0.2.1",
+        "2001:db8::1",
+    ]
     flows = ((6, SQL), (6, 6001), (17, 53), (1, 0))
     for mine, peer, direction, (protocol, port) in itertools.product(before.units.values(), peers, directions, flows):
         meeting = Meeting(mine, peer, direction, protocol, port)
@@ -134,15 +141,16 @@ def test_an_address_that_the_draft_allows_is_let_through_unless_a_unit_is_there(
     assert unheard(NOTHING, office, "192.0.2.1") == Opinion("Allow", "web-out/out/0", "no identity")
     assert unheard(NOTHING, office, "192.0.2.200") is None, "carved out"
     assert beside(NOTHING, office, peer="192.0.2.1") == Opinion("Allow", "web-out/out/0")
-    open_ = {"namespaces": {"/": Namespace("/", "Reject", "Allow")}}
+    open_: Any = {"namespaces": {"/": Namespace("/", "Reject", "Allow")}}
     closed = with_rules(rule("Reject", [["net=office"]], "any"), **open_)
     assert unheard(closed, with_rules(**open_), "192.0.2.1") == Opinion("Allow")
-    for action, object_, traits, doubt in (
+    cases: list[tuple[str, str, Any, Any]] = [
         ("Reject", "app=db", {}, "no identity"),
         ("Reject", "app=nobody", {}, ""),
         ("Reject", "app=db", {"observed": True}, ""),
         ("Allow", "app=db", {}, ""),
-    ):
+    ]
+    for action, object_, traits, doubt in cases:
         rules = rule(action, [["app=nobody"]], "any"), rule(action, [[object_]], "any", **traits)
         assert unheard(closed, with_rules(*rules, **open_), "192.0.2.1") == Opinion("Allow", "", doubt)
     refused = with_rules(rule("Reject", [["net=office"]], "any"), rule("Allow", [["app=api"]], "any"), **open_)
