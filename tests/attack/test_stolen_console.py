@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,23 +175,27 @@ def test_no_damaged_or_enlarged_revision_does_anything(scene: Scene, impostor: I
 
 
 def test_no_settings_that_open_anything_are_taken(scene: Scene, impostor: Impostor) -> None:
-    """Networks to leave alone, unsigned, signed by another key and for another host."""
+    """Networks to leave alone, rules that lapse when the session ends: unsigned, and signed by another key."""
     assert scene.victim is not None
     everything = Boundaries(2**60, ("0.0.0.0/0", "::/0"))
     said = [
         everything,
         msgspec.structs.replace(everything, signature=bytes(64)),
         sign_boundaries(scene.key, scene.victim.enforcer, everything),
+        sign_boundaries(scene.key, scene.victim.enforcer, Boundaries(2**60, offline_max_age=0.001)),
     ]
 
     async def attack(victim: Victim) -> None:
         for boundaries in said:
-            await victim.say(welcome(scene, boundaries=boundaries))
+            await victim.say(welcome(scene, boundaries=boundaries, offline_max_age=0.001))
         await victim.say(Snapshot(*scene.forged(scene.open)))
         await victim.refusals(1)
 
     impostor.attack(attack)
     assert any("networks" in problem for problem in scene.outpost.status("db")["problems"])
+    for _ in range(15):  # the agent looks at the age of its revision twice a second
+        assert not scene.outpost.status("db")["revision"]["lapsed"]
+        time.sleep(0.1)
     scene.unmoved()
 
 

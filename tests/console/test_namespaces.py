@@ -9,6 +9,7 @@ import pytest
 
 from tests.console.rig import Peer, Running, enrol, ruleset, unit
 from tests.console.test_rest_conventions import create, problem
+from watchword.wire import messages
 
 
 def at(path: str) -> dict[str, str]:
@@ -186,17 +187,21 @@ async def test_inherit_takes_the_nearest_default(console: Running, client: httpx
         await peer.until(lambda d: d.units[identifier].default_outgoing == "Reject")
 
 
+def age(welcome: messages.Welcome) -> float:
+    """After how many seconds without a Console rules lapse."""
+    assert welcome.boundaries is not None
+    return welcome.boundaries.offline_max_age
+
+
 async def test_offline_age_is_the_nearest_and_reaches_a_connected_enforcer(
     console: Running, client: httpx2.AsyncClient
 ) -> None:
-    from watchword.wire import messages
-
     await create(client, "namespaces", name="acme", offlineMaxAge=3600)
     await create(client, "namespaces", name="/acme/prod")
     async with Peer(await enrol(console, "edge", "/acme/prod")) as peer:
         assert peer.welcome is not None
-        assert peer.welcome.offline_max_age == 3600
+        assert age(peer.welcome) == 3600
         await client.patch("/v1/namespaces//acme/prod", json={"offlineMaxAge": 60})
-        assert (await peer.answer(messages.Welcome)).offline_max_age == 60
+        assert age(await peer.answer(messages.Welcome)) == 60
         await client.patch("/v1/namespaces//acme/prod", json={"offlineMaxAge": 0})
-        assert (await peer.answer(messages.Welcome)).offline_max_age == 3600
+        assert age(await peer.answer(messages.Welcome)) == 3600

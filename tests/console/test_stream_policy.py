@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from tests.console.rig import Peer, Running, enrol, ruleset, running, unit
-from watchword.identity.keys import DatapathPrivateKey
-from watchword.identity.signatures import sign_datapath_key
+from watchword.identity.keys import DatapathPrivateKey, SignatureError
+from watchword.identity.signatures import sign_datapath_key, verify_boundaries
 from watchword.policy.compile import compile as compile_tables
 from watchword.policy.lookup import lookup
 from watchword.wire import messages
@@ -332,9 +333,16 @@ async def test_a_badge_is_looked_up(console: Running, client: httpx2.AsyncClient
 async def test_offline_max_age_comes_from_the_namespace(console: Running, client: httpx2.AsyncClient) -> None:
     await client.post("/v1/namespaces", json={"name": "acme", "offlineMaxAge": 3600})
     await client.post("/v1/namespaces", json={"name": "/acme/prod"})
-    async with Peer(await enrol(console, "edge", "/acme/prod")) as peer:
+    host = await enrol(console, "edge", "/acme/prod")
+    async with Peer(host) as peer:
         assert peer.welcome is not None
-        assert (peer.welcome.offline_max_age, peer.welcome.namespace) == (3600.0, "/acme/prod")
+        assert peer.welcome.boundaries is not None
+        assert (peer.welcome.boundaries.offline_max_age, peer.welcome.namespace) == (3600.0, "/acme/prod")
+        verify_boundaries(host.console_key, host.enforcer_id, peer.welcome.boundaries)
+        for age in (0.0, 1.0, 3601.0):
+            forged = msgspec.structs.replace(peer.welcome.boundaries, offline_max_age=age)
+            with pytest.raises(SignatureError):
+                verify_boundaries(host.console_key, host.enforcer_id, forged)
 
 
 async def test_organisation_tags_come_from_namespaces(console: Running, client: httpx2.AsyncClient) -> None:

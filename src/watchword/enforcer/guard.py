@@ -389,7 +389,8 @@ class Guard:
 
     def _max_age(self) -> float:
         own = self.settings.offline_max_age
-        return self.welcome.offline_max_age if own is None else own
+        signed = self.welcome.boundaries
+        return own if own is not None else signed.offline_max_age if signed else 0.0
 
     def _waiting_complaints(self) -> list[str]:
         found = []

@@ -1,7 +1,8 @@
 """What the Console last said about how to behave, kept so that a start without a Console knows it too.
 
-Boundaries open and close networks, so they are worth what their signature says, from the wire as from the disk, and
-never older than those in force. What the Console does not say of them stays; what is refused changes nothing.
+Boundaries open and close networks and say when rules lapse, so they are worth what their signature says, from the wire
+as from the disk, and never older than those in force. What the Console does not say of them stays; what is refused
+changes nothing.
 """
 
 from __future__ import annotations
@@ -71,4 +72,4 @@ class Pledge:
     def binding(welcome: Welcome) -> bool:
         """Whether its boundaries say anything."""
         found = welcome.boundaries
-        return found is not None and bool(found.excluded_networks or found.identity_required_networks)
+        return found is not None and found.binding

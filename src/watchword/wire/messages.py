@@ -19,6 +19,7 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
 * 2 (2026-11-23): Welcome says ``boundaries`` where a profile has set any, or the Hello said that some are in force.
 * 2 (2026-11-23): Ping, PingOver and PingSought, for Enforcers that have said HostAddresses in this session;
   they answer with PingHeard and PingSighted.
+* 2 (2026-11-23): boundaries say ``offline_max_age``, if there is one; what Welcome itself says of it is not believed.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
@@ -61,17 +62,24 @@ class Challenge(_Message, frozen=True, tag="challenge"):
     nonce: bytes  # 32 random bytes
 
 
-class Boundaries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an Enforcer's profile says what policy does not; signed like a revision, because it may open.
+class Boundaries(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where an Enforcer's settings say what policy does not; signed like a revision, because it may open.
 
-    Networks are lists of CIDRs; a ``!CIDR`` in the second leaves out a part. ``issued`` is the time of signing in
-    microseconds since 1970, by the Console's clock: an Enforcer takes none that is older than the one it has.
+    Networks are lists of CIDRs; a ``!CIDR`` in the second leaves out a part. Seconds without a Console, after which
+    the rules of the last revision lapse, may open too: what they reject, a default may allow. ``issued`` is the time of
+    signing in microseconds since 1970, by the Console's clock: an Enforcer takes none that is older than the one it has.
     """
 
     issued: int
     excluded_networks: tuple[str, ...] = ()  # peers that are left alone
     identity_required_networks: tuple[str, ...] = ()  # peers that are rejected unless they prove an identity
+    offline_max_age: float = 0.0  # 0 is for ever
     signature: bytes = b""
+
+    @property
+    def binding(self) -> bool:
+        """Whether they say anything."""
+        return bool(self.excluded_networks or self.identity_required_networks or self.offline_max_age)
 
 
 class Welcome(_Message, frozen=True, omit_defaults=True, tag="welcome"):
@@ -85,7 +93,7 @@ class Welcome(_Message, frozen=True, omit_defaults=True, tag="welcome"):
     namespace: str
     report_interval: float = 1.0  # seconds between flow reports
     key_lifetime: float = 86400.0  # seconds between datapath key rotations
-    offline_max_age: float = 0.0  # seconds the last revision holds without a Console; 0 is for ever
+    offline_max_age: float = 0.0  # of earlier Consoles, unsigned: not believed
     existing_connections: Literal["Keep", "Cut"] = "Keep"  # those older than the Enforcer that policy refuses
     boundaries: Boundaries | None = None  # None: as the Enforcer has them
 

@@ -235,7 +235,7 @@ async def test_a_revision_holds_without_a_disk_and_is_kept_when_there_is_one(
         while messages.RevisionEnforced(4) not in bench.sent:
             bench.sent.append(await talk.hear())
         bench.data.rename(away)
-        await talk.say(messages.Welcome(ENFORCER, "/", key_lifetime=0.0, report_interval=0.1, offline_max_age=60.0))
+        await talk.say(messages.Welcome(ENFORCER, "/", key_lifetime=0.0, report_interval=0.1))
         await give(talk, policy(5, action="Reject"))
         await bench.listen(talk)
 
@@ -253,9 +253,9 @@ async def test_a_revision_holds_without_a_disk_and_is_kept_when_there_is_one(
         stored = guard.store.load()
         assert stored is not None
         assert stored.document.revision == 5
-        assert guard.welcome.offline_max_age == 60.0
+        assert guard.welcome.report_interval == 0.1
     async with bench.on_duty() as guard:
-        assert guard.welcome.offline_max_age == 60.0
+        assert guard.welcome.report_interval == 0.1
         assert bench.decide() == "Reject"
 
 
@@ -291,7 +291,7 @@ async def test_reports_are_sent_again_on_the_next_session_until_accepted(bench: 
 async def test_settings_that_change_during_a_session_hold_at_once(bench: Bench) -> None:
     """Also a shorter interval: it does not wait for the end of an hour that has begun."""
     slow = messages.Welcome(ENFORCER, "/", report_interval=3600.0)
-    quick = messages.Welcome(ENFORCER, "/", report_interval=0.1, offline_max_age=60.0, existing_connections="Cut")
+    quick = messages.Welcome(ENFORCER, "/", report_interval=0.1, existing_connections="Cut")
     sped_up = asyncio.Event()
 
     async def script(talk: Talk) -> None:

@@ -55,6 +55,7 @@ def changed(welcome: Welcome, **fields: object) -> Welcome:
         changed(saying(6, "10.0.0.0/8"), excluded_networks=(), identity_required_networks=("10.0.0.0/8",)),
         changed(saying(4, "10.0.0.0/8"), issued=6),
         changed(saying(6), signature=b""),
+        changed(saying(6, "192.0.2.0/24"), offline_max_age=0.1),
         Welcome(
             ENFORCER,
             "/",

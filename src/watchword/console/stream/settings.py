@@ -37,19 +37,16 @@ async def welcome(parts: StreamParts, enforcer: str) -> Welcome:
         key_lifetime=float(own.key_lifetime) if own else parts.key_lifetime,
         existing_connections=own.existing_connections if own else "Keep",
         # the nearest namespace that says anything decides
-        offline_max_age=float(next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)),
-        boundaries=_boundaries(own),
+        boundaries=_boundaries(own, next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)),
     )
 
 
-def _boundaries(profile: EnforcerProfile | None) -> Boundaries:
+def _boundaries(profile: EnforcerProfile | None, offline_max_age: int) -> Boundaries:
     if profile is None:
-        return Boundaries(0)
-    return Boundaries(0, tuple(profile.excluded_networks), tuple(profile.identity_required_networks))
-
-
-def _binding(boundaries: Boundaries) -> bool:
-    return bool(boundaries.excluded_networks or boundaries.identity_required_networks)
+        return Boundaries(0, offline_max_age=float(offline_max_age))
+    return Boundaries(
+        0, tuple(profile.excluded_networks), tuple(profile.identity_required_networks), float(offline_max_age)
+    )
 
 
 def concerned(effects: Iterable[Effect]) -> tuple[bool, set[str]]:
@@ -97,7 +94,7 @@ class Settler:
             self._sent = now
 
     def _signed(self, now: Welcome) -> Welcome:
-        if now.boundaries is None or not (self._bounded or _binding(now.boundaries)):
+        if now.boundaries is None or not (self._bounded or now.boundaries.binding):
             return msgspec.structs.replace(now, boundaries=None)
         self._bounded = True
         issued = int(self._parts.clock().timestamp() * 1_000_000)
