@@ -9,7 +9,7 @@ what                signed bytes
 datapath key        ``watchword-datapath-key-v1 NUL`` enforcer ID NUL, epoch (u64 BE), public key (32)
 hello               ``HELLO_CONTEXT`` console ID NUL, nonce (32)
 revision            ``REVISION_CONTEXT`` enforcer ID NUL, revision (u64 BE), digest (32)
-boundaries          ``BOUNDARIES_CONTEXT`` enforcer ID NUL, issued (u64 BE), SHA-256 of both lists (and age) as msgpack (32)
+boundaries          ``BOUNDARIES_CONTEXT`` enforcer ID NUL, issued (u64 BE), SHA-256 of lists (and age) as msgpack (32)
 enrolment           ``watchword-enrolment-v1 NUL`` token ID NUL, public key (32)
 revision record     ``watchword-revision-record-v1 NUL`` number (u64 BE), SHA-256 of its text,
                     signature of the record before (64, or nothing for the first)

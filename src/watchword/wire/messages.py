@@ -67,7 +67,7 @@ class Boundaries(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     Networks are lists of CIDRs; a ``!CIDR`` in the second leaves out a part. Seconds without a Console, after which
     the rules of the last revision lapse, may open too: what they reject, a default may allow. ``issued`` is the time of
-    signing in microseconds since 1970, by the Console's clock: an Enforcer takes none that is older than the one it has.
+    signing in microseconds since 1970, by the Console's clock: an Enforcer takes none older than the one it has.
     """
 
     issued: int
