@@ -6,7 +6,7 @@
  */
 #include "lib/client.h"
 #include "lib/closing.h"
-#include "lib/datagram.h"
+#include "lib/resolving.h"
 #include "lib/server.h"
 
 /* Whether this may be the last that the connection will receive, or the acknowledgement of our FIN. */
@@ -99,7 +99,9 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 	}
 	if (d.icmp == WW_ICMP_ERROR && error_belongs(skb, &d, &own))
 		return WW_PASS;
-	return datagram_judge(skb, &d, &own, WW_IN);
+	if (datagram_judge(skb, &d, &own, WW_IN) == WW_DROP)
+		return WW_DROP;
+	return is_resolving(&d) ? receive_answer(skb, &d, own.unit->badge) : WW_PASS;
 }
 
 inline_always int enforce(struct __sk_buff *skb)

@@ -25,6 +25,14 @@ struct ww_layout {
 	struct ww_event event;
 	struct ww_name_key name_key;
 	struct ww_name name;
+	struct ww_suffix suffix;
+	struct ww_spelled spelled;
+	struct ww_learned_key learned_key;
+	struct ww_learned learned;
+	struct ww_asked_key asked_key;
+	struct ww_asked asked;
+	struct ww_lookup_key lookup_key;
+	struct ww_lookup lookup;
 	enum ww_option option;
 	enum ww_limit limit;
 	enum ww_class class;
@@ -40,4 +48,5 @@ struct ww_layout {
 	struct ww_captured captured;
 	enum ww_known known;
 	enum ww_missed missed;
+	enum ww_lookup_result lookup_result;
 } layout;

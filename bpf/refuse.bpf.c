@@ -30,7 +30,7 @@ inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *rem
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
 	__u16 port = bpf_ntohs((__u16)ctx->user_port);
-	struct ww_verdict *verdict;
+	struct ww_verdict verdict;
 	struct ww_unit *unit;
 	__u64 place, hope, *hoped, cgroup = bpf_get_current_cgroup_id();
 	__u32 index;
@@ -61,10 +61,10 @@ inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *rem
 			WRITE_ONCE(*hoped, hope);
 		return WW_PASS;
 	}
-	verdict = verdict_of(bank, unit->class[bank], class_of_address(remote, bank), WW_OUT, IPPROTO_TCP, port);
-	if (verdict && verdict->action == WW_ALLOW)
+	judge_stranger(remote, unit, stranger_flow(port, WW_OUT, IPPROTO_TCP, bank, false), &verdict);
+	if (verdict.action == WW_ALLOW)
 		return WW_PASS;
-	report_refusal(remote, unit->badge, 0, refusal_of(port, WW_OUT, IPPROTO_TCP, WW_REASON_POLICY), verdict);
+	report_refusal(remote, unit->badge, 0, refusal_of(port, WW_OUT, IPPROTO_TCP, WW_REASON_POLICY), &verdict);
 	return WW_DROP;
 }
 

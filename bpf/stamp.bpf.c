@@ -7,6 +7,7 @@
  */
 #include "lib/closing.h"
 #include "lib/fragment.h"
+#include "lib/resolving.h"
 #include "lib/stamping.h"
 
 inline_always bool is_ip(__be16 type)
@@ -93,7 +94,11 @@ own_frame int unit_out(struct __sk_buff *skb, const struct datagram *d)
 	}
 	if (d->icmp == WW_ICMP_ERROR && error_belongs(skb, d, &own))
 		return TC_ACT_UNSPEC;
-	return let_out(skb, d, &own, WW_OUT);
+	if (let_out(skb, d, &own, WW_OUT) == TC_ACT_SHOT)
+		return TC_ACT_SHOT;
+	if (is_resolving(d))
+		note_question(skb, d, own.unit->badge);
+	return TC_ACT_UNSPEC;
 }
 
 /*

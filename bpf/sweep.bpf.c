@@ -137,6 +137,8 @@ int tally(struct bpf_iter__tcp *ctx)
 		return 0;
 	}
 	flow->tally = state.tally;
+	if (!flow->peer && flow->direction == WW_OUT && READ_ONCE(state.named))
+		keep_learned(flow->unit, &flow->id.remote);
 	numbers_of(&numbers, tcp);
 	if (state.adopting == WW_ADOPTING_NEIGHBOURS && flow->existing)
 		meet_neighbour(flow);

@@ -124,6 +124,7 @@ def tables(
     verdicts: Mapping[VerdictKey, Verdict] | None = None,
     prefixes: Mapping[str, int] | None = None,
     default: str = "Reject",
+    names: Mapping[str, int] | None = None,
 ) -> Tables:
     """Tables with one class for each badge, equal to the badge.
 
@@ -141,10 +142,9 @@ def tables(
         {name: LocalUnit(name, name, badge, badge) for name, badge in units.items()},
         {badge: Peer(badge, enforcer, badge) for badge, enforcer in peers.items()},
         dict(prefixes or {}),
-        {},
-        (),
-        decided,
-        frozenset(reachable),
+        names=dict(names or {}),
+        verdicts=decided,
+        reachable=frozenset(reachable),
     )
 
 

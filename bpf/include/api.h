@@ -36,6 +36,16 @@ enum ww_limit {
 	WW_MAX_FLOWS = 65536,	/* aggregated flows */
 	WW_MAX_DATAGRAMS = 65536,	/* datagram flows awaiting replies */
 	WW_SNAP_MAX = 16384,	/* bytes told of one captured packet at most */
+	WW_MAX_SUFFIXES = 32768,	/* patterns of host names, of both banks */
+	WW_MAX_SPELLED = 16384,	/* names that some unit has learned an address of */
+	WW_MAX_LEARNED = 65536,	/* (unit, address) pairs */
+	WW_MAX_ASKED = 8192,	/* DNS questions under way */
+	WW_MAX_RESOLVERS = 64,
+	WW_MAX_LOOKUPS = 16384,	/* aggregated DNS look-ups */
+	WW_NAME_SIZE = 256,	/* room for a host name; none is longer than 253 */
+	WW_NAMES_EACH = 8,	/* names of one address; further ones need to say the same as one of them */
+	WW_ALIASES = 8,		/* names in a chain of aliases, with the one asked for */
+	WW_DNS_MESSAGE = 4096,	/* bytes; longer answers are not read here */
 	WW_BAD_PROOFS = 8,		/* wrong SYN-ACK proofs after which a connecting socket gives up */
 };
 
@@ -92,7 +102,11 @@ enum ww_counter {
 	WW_COUNT_EVENT_LOST = 39,	/* events for which the ring had no room */
 	WW_COUNT_EXISTING = 40,		/* connections older than the Enforcer, kept */
 	WW_COUNT_SYNACK_UNKNOWN = 41,	/* SYN-ACK held back: its SYN is not known any more */
-	WW_COUNT_MAX = 42,
+	WW_COUNT_NAME_LOST = 56,	/* DNS answers withheld: what they say found no room */
+	WW_COUNT_LOOKUP_LOST = 57,	/* DNS look-ups for whose report the table had no room */
+	WW_COUNT_ANSWER_STRAY = 58,	/* DNS answers of known resolvers that nobody had asked for */
+	WW_COUNT_ANSWER_UNREAD = 59,	/* DNS answers of which nothing was learned: truncated, or not understood */
+	WW_COUNT_MAX = 60,
 };
 
 /* The two looks at all sockets by which connections older than the Enforcer get their records. */
@@ -120,6 +134,8 @@ struct ww_state {
 	__u64 agent;		/* cgroup id of the agent, whose own connections are always allowed */
 	__u32 cut_existing;	/* 1: connections older than the Enforcer end where policy refuses them */
 	__u32 before;		/* the revision in force before this one */
+	__u32 named;		/* bit n: the tables of bank n have host names */
+	__u32 forgetting;	/* number of the agent's last pass over what was learned */
 };
 
 /* cgroup id -> unit placed there */
@@ -349,11 +365,81 @@ struct ww_name {
 	char text[192];
 };
 
+/* host name from its end, closed by a zero; a pattern *.domain stops at the dot before the star */
+struct ww_suffix {
+	__u32 length;		/* in bits, of bank and text */
+	__u8 bank;
+	__u8 text[255];
+};
+
+/* A name that some unit has learned an address of; its key is a keyed hash of it. */
+struct ww_spelled {
+	__u32 class[2];		/* by bank; WW_CLASS_NONE: in no network there */
+	__u32 used;		/* the agent's last pass that found an address under it */
+	__u32 length;
+	__u8 text[WW_NAME_SIZE];
+};
+
+struct ww_learned_key {
+	__u32 unit;
+	__u32 pad;
+	struct ww_address address;
+};
+
+/* Under which names a unit has learned an address. */
+struct ww_learned {
+	__u64 names[2 * WW_NAMES_EACH];	/* pairs: key of a name, 0 for none; until when it is good, ns since boot */
+	__u64 kept;		/* ns since boot when a live connection was last seen */
+	__u32 busy;		/* 1 while one CPU has the entry to itself */
+	__u32 pad;
+};
+
+/* A DNS question under way: from which socket, which question. */
+struct ww_asked_key {
+	__u64 socket;		/* cookie */
+	__u64 name;		/* keyed hash of the name */
+	__u16 id;		/* network order */
+	__u16 type;
+	__u32 unit;
+};
+
+struct ww_asked {
+	struct ww_address resolver;
+	__u64 at;		/* ns since boot */
+};
+
+enum ww_lookup_result {
+	/* 0 to 15: the answer's response code; 0: it has addresses */
+	WW_LOOKUP_EMPTY = 16,		/* no error, no address */
+	WW_LOOKUP_TRUNCATED = 17,	/* to be asked again over TCP */
+	WW_LOOKUP_UNREAD = 18,		/* not understood, nothing learned */
+	WW_LOOKUP_LOST = 19,		/* withheld: what it says found no room */
+};
+
+struct ww_lookup_key {
+	__u64 name;
+	__u32 unit;
+	__u16 type;
+	__u16 result;		/* enum ww_lookup_result */
+};
+
+/* Aggregate of all look-ups that look alike to a person. */
+struct ww_lookup {
+	__u64 count;
+	__u64 first_seen;	/* ns since boot */
+	__u64 last_seen;
+	__u32 addresses;	/* in the last answer */
+	__u32 length;		/* of the name */
+	struct ww_address resolver;
+	__u8 text[WW_NAME_SIZE];
+};
+
 enum ww_event_kind {
 	WW_EVENT_BADGE_UNKNOWN = 1,
 	WW_EVENT_REFUSED = 2,	/* an explicit reject of a SYN: the client is owed an RST */
 	WW_EVENT_ABORT = 3,	/* the server's proved identity is refused: the local socket is to end */
 	WW_EVENT_STRAY = 4,	/* written by tally: a socket without a record of its admission */
+	WW_EVENT_NAME = 8,	/* an answer for unit (badge) was not read; socket: the name, sequence: the type */
 };
 
 struct ww_event {

@@ -76,13 +76,21 @@ inline_always int client_open(struct ww_young *slot, __u64 cookie, const struct 
 	return reconsider_young(slot, cookie) ? WW_PASS : WW_DROP;
 }
 
+/* In a frame of its own, which is gone before the connection is recorded. */
+own_frame void client_ask_stranger(const struct ww_flow_id *id, const struct ww_unit *unit, __u32 bank,
+				   struct ww_verdict *verdict)
+{
+	judge_stranger(&id->remote, unit, stranger_flow(bpf_ntohs(id->remote_port), WW_OUT, IPPROTO_TCP, bank, false),
+		       verdict);
+}
+
 /* No option: the address speaks. The slot is not trusted for whose connection it is. */
 inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg,
 					  const struct ww_flow_id *id, struct ww_young *slot, __u64 cookie)
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
-	struct ww_verdict *verdict;
 	struct settled settled = {};
+	struct ww_verdict verdict;
 	struct ww_unit *unit;
 	__u64 place;
 
@@ -91,12 +99,11 @@ inline_always int client_without_identity(struct __sk_buff *skb, struct bpf_sock
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return WW_DROP;
 	}
-	verdict = verdict_of(bank, unit->class[bank], class_of_address(&id->remote, bank), WW_OUT, IPPROTO_TCP,
-			     bpf_ntohs(id->remote_port));
-	if (!verdict || verdict->action != WW_ALLOW)
-		return client_abort(skb, seg, unit->badge, 0, WW_REASON_POLICY, verdict);
+	client_ask_stranger(id, unit, bank, &verdict);
+	if (verdict.action != WW_ALLOW)
+		return client_abort(skb, seg, unit->badge, 0, WW_REASON_POLICY, &verdict);
 	settled.id = id;
-	settled.verdict = verdict;
+	settled.verdict = &verdict;
 	settled.place = place;
 	settled.generation = generation;
 	return client_open(slot, cookie, &settled);

@@ -228,6 +228,21 @@ inline_always void asker_of(struct asker *who, const struct owner *own)
 	who->generation = own->generation;
 }
 
+/* What the tables say of an address without identity, and of the names that this unit has learned it under. */
+own_frame void judge_address(const struct datagram *d, const struct asker *who, __u64 flow,
+			     struct ww_verdict *verdict)
+{
+	struct ww_verdict *by_prefix = verdict_of(who->bank, who->class, class_of_address(&d->key.remote, who->bank),
+						  flow >> 16, flow >> 24, flow);
+
+	*verdict = (struct ww_verdict){ .action = WW_REJECT };
+	if (by_prefix) {
+		asm volatile("" : "+r"(by_prefix)); /* no sum with it before it is known to be one */
+		*verdict = *by_prefix;
+	}
+	add_names(&d->key.remote, who->badge | (__u64)who->class << 32, flow, verdict);
+}
+
 /*
  * Whether a packet belongs to a flow of this unit that the tables in force let through. After a new revision they are
  * asked again about the packet that began it, whichever way the one at hand goes.
@@ -236,7 +251,7 @@ inline_always bool is_known(const struct datagram *d, const struct asker *who)
 {
 	struct ww_datagram_key key = d->key; /* kernels up to 6.1 take keys from the stack only */
 	struct ww_datagram *known = bpf_map_lookup_elem(&datagrams, &key);
-	struct ww_verdict *verdict;
+	struct ww_verdict verdict;
 
 	if (!known || known->unit != who->badge)
 		return false;
@@ -244,9 +259,8 @@ inline_always bool is_known(const struct datagram *d, const struct asker *who)
 		return true;
 	if (!known->by_address)
 		return false;
-	verdict = verdict_of(who->bank, who->class, class_of_address(&d->key.remote, who->bank), known->direction,
-			     d->protocol, known->port);
-	if (!verdict || verdict->action != WW_ALLOW)
+	judge_address(d, who, stranger_flow(known->port, known->direction, d->protocol, who->bank, true), &verdict);
+	if (verdict.action != WW_ALLOW)
 		return false;
 	known->generation = who->generation;
 	return true;
@@ -280,7 +294,7 @@ proved_alone int datagram_settle(struct __sk_buff *skb, const struct datagram *d
 				 __u32 direction)
 {
 	struct ww_datagram entry = {};
-	struct ww_verdict *verdict = NULL;
+	struct ww_verdict room, *verdict = NULL;
 	struct ww_datagram_key key;
 	__u32 peer_badge, peer_class;
 	struct ww_peer *peer;
@@ -291,11 +305,14 @@ proved_alone int datagram_settle(struct __sk_buff *skb, const struct datagram *d
 		return WW_PASS;
 	peer_badge = loopback_peer(skb, d, direction);
 	if (!peer_badge || peer_badge != who->badge) {
-		peer = peer_badge ? bpf_map_lookup_elem(&peers, &peer_badge) : NULL;
-		peer_class = peer ? peer->class[who->bank & 1] : WW_CLASS_NONE;
-		if (!peer_badge)
-			peer_class = class_of_address(&d->key.remote, who->bank);
-		verdict = verdict_of(who->bank, who->class, peer_class, direction, d->protocol, d->port);
+		if (peer_badge) {
+			peer = bpf_map_lookup_elem(&peers, &peer_badge);
+			peer_class = peer ? peer->class[who->bank & 1] : WW_CLASS_NONE;
+			verdict = verdict_of(who->bank, who->class, peer_class, direction, d->protocol, d->port);
+		} else {
+			judge_address(d, who, stranger_flow(d->port, direction, d->protocol, who->bank, false), &room);
+			verdict = &room;
+		}
 		if (!verdict_allows(verdict, d)) {
 			report_refusal(&d->key.remote, who->badge, peer_badge,
 				       refusal_of(d->port, direction, d->protocol, datagram_reason(verdict, d)), verdict);

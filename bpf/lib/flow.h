@@ -16,7 +16,7 @@
 #include "scene.h"
 #endif
 #include "kernel.h"
-#include "policy.h"
+#include "names.h"
 #include "siphash.h"
 #include "units.h"
 
@@ -266,34 +266,41 @@ inline_always void judgement_admit(struct ww_judgement *judged, const struct ww_
 own_frame bool judge_again(const struct ends *ends, __u32 generation)
 {
 	__u32 bank = bank_of(generation), peer_class = WW_CLASS_NONE;
-	struct ww_judgement *judged = ends->judged;
-	struct ww_verdict *verdict = NULL;
+	struct ww_verdict room = { .action = WW_REJECT }, *verdict;
 	struct ww_unit *unit;
 	struct ww_peer *peer;
 
 	unit = unit_at(ends->place);
 	if (unit && unit->badge == ends->unit && unit->class[bank]) {
 		if (ends->peer && ends->peer == ends->unit) {
-			judgement_admit(judged, NULL, generation);
+			judgement_admit(ends->judged, NULL, generation);
 			return true;
 		}
 		if (ends->peer) {
 			peer = bpf_map_lookup_elem(&peers, &ends->peer);
 			peer_class = peer ? peer->class[bank] : WW_CLASS_NONE;
 		} else {
-			peer_class = class_of_address(&ends->id->remote, bank);
+			peer_class = class_of_stranger(&ends->id->remote, bank);
 		}
-		if (peer_class)
-			verdict = verdict_of(bank, unit->class[bank], peer_class, ends->direction, IPPROTO_TCP,
-					     ends->port);
+		verdict = peer_class ? verdict_of(bank, unit->class[bank], peer_class, ends->direction, IPPROTO_TCP,
+						  ends->port) :
+				       NULL;
+		if (verdict) {
+			asm volatile("" : "+r"(verdict)); /* no sum with it before it is known to be one */
+			room = *verdict;
+		}
+		asm volatile("" : "+r"(ends), "+r"(generation)); /* read again, not kept in pieces: the stack is short here */
+		if (!ends->peer)
+			add_names(&ends->id->remote, unit->badge | (__u64)unit->class[bank] << 32,
+				  stranger_flow(ends->port, ends->direction, IPPROTO_TCP, bank_of(generation), true), &room);
 	}
-	if (verdict && verdict->action == WW_ALLOW) {
-		judgement_admit(judged, verdict, generation);
+	if (room.action == WW_ALLOW) {
+		judgement_admit(ends->judged, &room, generation);
 		return true;
 	}
-	judged->rule = verdict ? verdict->rule : 0;
-	judged->observed_rule = verdict ? verdict->observed_rule : 0;
-	judgement_mark(judged, generation, WW_REJECT, verdict ? verdict->flags : 0, WW_REASON_REVOKED);
+	ends->judged->rule = room.rule;
+	ends->judged->observed_rule = room.observed_rule;
+	judgement_mark(ends->judged, generation, WW_REJECT, room.flags, WW_REASON_REVOKED);
 	return false;
 }
 

@@ -20,11 +20,11 @@ inline_always void head_of(struct option_head *head, __u8 length, __u32 badge)
 /* TCP Fast Open hands data to a server that has proved nothing: only where no proof is asked for. */
 inline_always bool may_send_early(struct ww_unit *unit, const struct segment *seg, __u32 bank)
 {
-	struct ww_verdict *verdict;
+	struct ww_verdict verdict;
 
-	verdict = verdict_of(bank, unit->class[bank & 1], class_of_address(&seg->remote, bank), WW_OUT, IPPROTO_TCP,
-			     bpf_ntohs(seg->remote_port));
-	return verdict && verdict->action == WW_ALLOW;
+	judge_stranger(&seg->remote, unit,
+		       stranger_flow(bpf_ntohs(seg->remote_port), WW_OUT, IPPROTO_TCP, bank, false), &verdict);
+	return verdict.action == WW_ALLOW;
 }
 
 #define TCPOPT_MPTCP 30

@@ -21,6 +21,7 @@ PROGRAMS = {
     "capture_in": {"enforce_in"},
     "capture_out": {"stamp_ethernet", "stamp_plain"},
     "sweep": {"judge", "judge_young", "tally"},
+    "names": {"learn", "forget_learned", "forget_spelled"},
 }
 
 

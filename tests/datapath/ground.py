@@ -80,6 +80,7 @@ class Side:
         prefixes: Mapping[str, int] | None = None,
         default: Literal["Allow", "Reject"] = "Reject",
         reachable: bool = True,
+        names: Mapping[str, int] | None = None,
     ) -> Tables:
         """Tables of a new revision."""
         self.revision += 1
@@ -90,6 +91,7 @@ class Side:
             verdicts,
             prefixes,
             default,
+            names,
         )
         return made if reachable else Tables(**{**_fields(made), "reachable": frozenset()})  # type: ignore[arg-type]
 
@@ -99,10 +101,11 @@ class Side:
         prefixes: Mapping[str, int] | None = None,
         default: Literal["Allow", "Reject"] = "Reject",
         reachable: bool = True,
+        names: Mapping[str, int] | None = None,
     ) -> None:
         """Decide by these verdicts from now on."""
         merged = {key: verdict for each in verdicts for key, verdict in each.items()}
-        self.fence.call("apply", self.tables(merged, prefixes, default, reachable))
+        self.fence.call("apply", self.tables(merged, prefixes, default, reachable, names))
 
     def flows(self, port: int) -> list[FlowSample]:
         """What the kernel has aggregated about one port of the server."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from watchword.enforcer.datapath.base import DatapathError, Event, FlowSample, PeerKeys, Placement
+from watchword.enforcer.datapath.base import DatapathError, Event, FlowSample, Lookup, PeerKeys, Placement
 from watchword.policy.lookup import lookup
 from watchword.policy.tables import Direction, Tables, Verdict
 from watchword.wire.policy import Action
@@ -35,6 +35,8 @@ class Kernel:
     history: list[str] = field(default_factory=list)  # calls, in order
     refuse: str = ""  # what the next apply fails with
     keep_existing: bool = True
+    resolvers: tuple[str, ...] = ()
+    lessons: list[tuple[int, bytes]] = field(default_factory=list)  # DNS answers by badge, in order
 
     def unit_of(self, cgroup: str) -> str | None:
         """The native ID of the unit whose cgroup is nearest above ``cgroup``."""
@@ -176,6 +178,26 @@ class MemoryDatapath:
     def counters(self) -> dict[str, int]:
         self._check()
         return {"flow-lost": self.kernel.lost, "event-lost": 0}
+
+    def believe(self, resolvers: Sequence[str]) -> None:
+        self._check()
+        self.kernel.resolvers = tuple(resolvers)
+
+    def learn(self, badge: int, answer: bytes) -> bool:
+        self._check()
+        self.kernel.lessons.append((badge, answer))
+        return True
+
+    def learned(self, badge: int, address: str) -> list[str]:
+        self._check()
+        return []
+
+    def lookups(self) -> list[Lookup]:
+        self._check()
+        return []
+
+    def forget(self, lookups: Sequence[Lookup]) -> None:
+        self._check()
 
     def watch(self, handler: Callable[[Event], None]) -> int:
         self._check()

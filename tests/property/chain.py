@@ -125,6 +125,7 @@ def meaning(document: PolicyDocument, tables: Tables) -> dict[str, object]:
         "peers": {badge: (entry.enforcer, peer[entry.peer_class]) for badge, entry in tables.peers.items()},
         "prefixes": {prefix: peer[number] for prefix, number in tables.prefixes.items()},
         "networks": dict(tables.prefix_networks),
+        "names": {name: (peer[number], tables.name_networks[name]) for name, number in tables.names.items()},
         "segments": [found[:3] for found in tables.segments],
         "verdicts": {
             (local[key.local], peer[key.peer], key.direction, key.protocol, segment[key.protocol, key.segment]): verdict
@@ -140,9 +141,10 @@ def _numbers(document: PolicyDocument, tables: Tables) -> dict[str, dict[object,
     selectors: dict[object, object] = {NO_CLASS: "no class", SOMEWHERE: "somewhere"}
     for badge, peer in tables.peers.items():
         selectors[peer.peer_class] = ("identity", frozenset(document.peers[badge].selectors))
-    for prefix, peer_class in tables.prefixes.items():
+    covered = [(number, tables.prefix_networks[prefix]) for prefix, number in tables.prefixes.items()]
+    covered += [(number, tables.name_networks[name]) for name, number in tables.names.items()]
+    for peer_class, members in covered:
         if peer_class != SOMEWHERE:
-            members = tables.prefix_networks[prefix]
             matched = frozenset(key for member in members for key in document.networks[member].selectors)
             selectors[peer_class] = ("address", matched)
     segments: dict[object, object] = {(protocol, 0): 0 for protocol in range(256)}

@@ -115,6 +115,19 @@ def contains(network: Network, address: str) -> bool:
     return any(inside) and not any(outside)
 
 
+def called(name: str, listed: str) -> bool:
+    """Label by label from the end: a star stands for one label or more, and stands at the beginning alone."""
+    asked, wanted = name.lower().split("."), listed.split(".")
+    if wanted[0] == "*":
+        return len(asked) >= len(wanted) and asked[len(asked) - len(wanted) + 1 :] == wanted[1:]
+    return asked == wanted
+
+
+def includes(network: Network, address: str, names: tuple[str, ...]) -> bool:
+    """By its prefixes, or because the unit that asks has learned the address under one of its names."""
+    return contains(network, address) or any(called(name, listed) for name in names for listed in network.names)
+
+
 # --- rules ------------------------------------------------------------------------------------
 
 
@@ -138,40 +151,60 @@ def rulesets_about(world: World, unit: Unit) -> list[Ruleset]:
     return [ruleset for ruleset in about if not ruleset.fallback] or about
 
 
-def names_peer(world: World, ruleset: Ruleset, rule: Rule, peer: Unit | str) -> bool:
+def names_peer(world: World, ruleset: Ruleset, rule: Rule, peer: Unit | str, learned: tuple[str, ...] = ()) -> bool:
     """The object selects units in any namespace, and networks visible from the ruleset's."""
     if isinstance(peer, Unit):
         return selected(rule.object, peer.tags)
     return any(
-        contains(network, peer)
+        includes(network, peer, learned)
         and selected(rule.object, network.tags)
         and applies(network.namespace, network.propagate, ruleset.namespace)
         for network in world.networks.values()
     )
 
 
-def hits(world: World, unit: Unit, peer: Unit | str, direction: str, protocol: int, port: int) -> list[Hit]:
-    """Every rule that matches, and every network's demand for identity that is not met."""
+def hits(
+    world: World,
+    unit: Unit,
+    peer: Unit | str,
+    direction: str,
+    protocol: int,
+    port: int,
+    names: tuple[str, ...] = (),
+) -> list[Hit]:
+    """Every rule that matches, and every network's demand for identity that is not met.
+
+    ``names`` are those under which the unit has learned the address; where to somebody goes, not who comes.
+    """
+    learned = names if direction == "out" else ()
     found: list[Hit] = []
     for ruleset in rulesets_about(world, unit):
         for index, rule in enumerate(ruleset.incoming if direction == "in" else ruleset.outgoing):
-            if on_port(rule, protocol, port) and names_peer(world, ruleset, rule, peer):
+            if on_port(rule, protocol, port) and names_peer(world, ruleset, rule, peer, learned):
                 known = ruleset.origin or ruleset.id  # an intent's two ends are known by the intent
                 key = f"{known}/{direction}/{index}"
                 found.append(Hit(key, rule.action, rule.observed, rule.log, known, ruleset.namespace, rule.name))
     for network in world.networks.values():
         visible = applies(network.namespace, network.propagate, unit.namespace)
-        if isinstance(peer, str) and network.identity_required and visible and contains(network, peer):
+        if isinstance(peer, str) and network.identity_required and visible and includes(network, peer, learned):
             key = f"{network.id}/{direction}/0"
             found.append(Hit(key, "Reject", False, True, network.id, network.namespace, "identity required"))
     return found
 
 
-def judge(world: World, unit: Unit, peer: Unit | str, direction: str, protocol: int, port: int) -> Opinion:
+def judge(
+    world: World,
+    unit: Unit,
+    peer: Unit | str,
+    direction: str,
+    protocol: int,
+    port: int,
+    names: tuple[str, ...] = (),
+) -> Opinion:
     """What the end at ``unit`` decides about a peer: a unit that proved itself, or an address without identity."""
     if isinstance(peer, Unit) and peer.id == unit.id:
         return Opinion("Allow")
-    matching = sorted(hits(world, unit, peer, direction, protocol, port))
+    matching = sorted(hits(world, unit, peer, direction, protocol, port, names))
     rejecting = [hit for hit in matching if not hit.observed and hit.action == "Reject"]
     allowing = [hit for hit in matching if not hit.observed and hit.action == "Allow"]
     watching = [hit for hit in matching if hit.observed and hit.action == "Reject"]

@@ -71,6 +71,26 @@ FLOWS = (
     (51, 0),
 )
 
+NAMES = (
+    "api.example.com",
+    "*.example.com",
+    "*.b.example.com",
+    "a.b.example.com",
+    "*.com",
+    "*.example.org",
+    "example.org",
+)
+#: What a workload may have asked for: below, at and beside those patterns.
+ASKED = (
+    "api.example.com",
+    "a.b.example.com",
+    "b.example.com",
+    "example.com",
+    "xexample.com",
+    "example.org",
+    "x.y.test",
+)
+
 _paths = st.sampled_from(PATHS)
 _actions = st.sampled_from(("Allow", "Reject"))
 _tags = st.frozensets(st.sampled_from(TAGS), max_size=4)
@@ -125,6 +145,7 @@ def units(draw: st.DrawFn, number: int) -> Unit:
 def networks(draw: st.DrawFn, number: int) -> Network:
     entries = draw(st.lists(st.sampled_from(PREFIXES), min_size=1, max_size=3, unique=True))
     carved = draw(st.lists(st.sampled_from(PREFIXES), max_size=2, unique=True))
+    names = draw(st.one_of(st.just([]), st.lists(st.sampled_from(NAMES), max_size=3, unique=True)))
     return Network(
         id=f"n{number}",
         name=f"network {number}",
@@ -133,6 +154,7 @@ def networks(draw: st.DrawFn, number: int) -> Network:
         entries=(*entries, *(f"!{entry}" for entry in carved)),
         tags=draw(_tags),
         identity_required=draw(_rarely),
+        names=tuple(names),
     )
 
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from watchword.model import prefixes
 from watchword.model.prefixes import Prefix
+from watchword.policy.suffixes import is_name
 from watchword.policy.tables import Tables
 from watchword.wire.policy import PolicyDocument
 
@@ -64,7 +65,7 @@ def _nearest(document: PolicyDocument, prefix: Prefix, networks: tuple[str, ...]
         return networks[0]
 
     def precision(network: str) -> int:
-        entries = prefixes.parse(document.networks[network].entries)
+        entries = prefixes.parse([text for text in document.networks[network].entries if not is_name(text)])
         covering = [entry.prefix for entry in entries if not entry.carved and _covers(entry.prefix, prefix)]
         return max((found.prefixlen for found in covering), default=-1)
 

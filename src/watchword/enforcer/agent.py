@@ -148,7 +148,13 @@ class Agent:
             guard.begin()
             notify("READY=1\nSTATUS=On duty")
             async with asyncio.TaskGroup() as tasks:
-                loops = (guard.keep_enforcing(), guard.keep_reporting(), Household(guard).keep(), guard.link.run())
+                loops = (
+                    guard.keep_enforcing(),
+                    guard.keep_reporting(),
+                    Household(guard).keep(),
+                    guard.resolving.keep(),
+                    guard.link.run(),
+                )
                 running = [tasks.create_task(loop) for loop in loops]
                 guard.wake()
                 await self._stop.wait()

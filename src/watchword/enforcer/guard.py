@@ -19,7 +19,15 @@ from watchword.enforcer.addressbook import AddressBook
 from watchword.enforcer.badges import BadgeQuestions
 from watchword.enforcer.courier import Courier
 from watchword.enforcer.credential import Credential
-from watchword.enforcer.datapath.base import BadgeMissed, Datapath, DatapathError, Event, EventsLost, FeatureMissing
+from watchword.enforcer.datapath.base import (
+    AnswerUnread,
+    BadgeMissed,
+    Datapath,
+    DatapathError,
+    Event,
+    EventsLost,
+    FeatureMissing,
+)
 from watchword.enforcer.enforcement import Enforcement
 from watchword.enforcer.errors import RevisionError
 from watchword.enforcer.keeping import Keeping
@@ -29,6 +37,7 @@ from watchword.enforcer.moment import Moment
 from watchword.enforcer.pairing import Pairing
 from watchword.enforcer.pings import Pings
 from watchword.enforcer.reports import Reports
+from watchword.enforcer.resolving import Resolving
 from watchword.enforcer.session import (
     Adopt,
     Asked,
@@ -77,6 +86,7 @@ class Guard:
         self.reports = Reports(settings.data, time.time())
         self.book = AddressBook()
         self.questions = BadgeQuestions()
+        self.resolving = Resolving(self)
         self._pledge = Pledge(enrolled.console_public, enrolled.enforcer)
         remembered = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace, self.problems)
         self.welcome = self._pledge.settled(remembered, None, self.problems)
@@ -366,6 +376,8 @@ class Guard:
         if isinstance(event, BadgeMissed):
             if self.link.established and self.questions.ask(event.badge, time.monotonic()):
                 self.link.submit(messages.BadgeQuery(event.badge))
+        elif isinstance(event, AnswerUnread):
+            self.resolving.unread(event)
         elif isinstance(event, EventsLost):
             _log.warning("%d events of the kernel found no room", event.count)
 

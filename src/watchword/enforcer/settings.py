@@ -7,6 +7,7 @@ points to (a file, standard input, an environment variable) when and only when i
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -61,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offline_max_age: float | None = None  # seconds; None for what the Console says, 0 for ever
     proxy: str = ""  # empty: as the environment says; "none": no proxy; else the proxy's URL
     trusted_ca: str = ""  # PEM file of a further CA to accept, for TLS-inspecting proxies
+    resolvers: tuple[str, ...] = ()  # whose DNS answers are believed; empty for those in /etc/resolv.conf
     table_sizes: dict[str, int] = msgspec.field(default_factory=dict)  # entries of kernel tables, by name
 
     @property
@@ -107,6 +109,11 @@ def checked(settings: Settings) -> Settings:
         raise SettingsError("offline_max_age", "is negative", "give seconds, or 0 to hold a revision for ever")
     if settings.proxy not in ("", "none") and urlsplit(settings.proxy).scheme != "http":
         raise SettingsError("proxy", "is no http:// address", 'give that of a CONNECT proxy, or "none"')
+    for index, address in enumerate(settings.resolvers):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise SettingsError(f"resolvers[{index}]", f"{address!r} is no address", "such as 192.0.2.53") from None
     _check_tags("tags", settings.tags)
     _check_units(settings.units)
     return settings

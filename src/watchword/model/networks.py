@@ -1,7 +1,7 @@
 """Entries of external networks, all kinds of them: ``CIDR``, ``!CIDR``, host names and ``*.domain``.
 
-Addresses are :mod:`watchword.model.prefixes`, names :mod:`watchword.model.hostnames`. Names are checked
-and stored; nothing resolves them yet, so they match no address: :func:`warnings` says so.
+Addresses are :mod:`watchword.model.prefixes`, names :mod:`watchword.model.hostnames`. Which addresses a name
+stands for each unit learns from the DNS answers that it gets; here names are only checked.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def warnings(entries: Sequence[str], path: str = "entries") -> list[str]:
 def _warnings(entries: Sequence[str], path: str) -> Iterator[tuple[int, str]]:
     placed: list[tuple[Prefix, bool, int]] = []
     for index, text in enumerate(entries):
-        if is_name(text):
-            yield index, f"{path}[{index}]: {text} is a host name; names are not resolved yet: it matches nothing"
-        else:
+        if not is_name(text):
             prefix, carved = prefixes.parse_entry(text)
             placed.append((prefix, carved, index))
     # Prefixes are nested or apart: in this order those around one are the ones still on the stack.

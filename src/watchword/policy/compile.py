@@ -18,6 +18,7 @@ from watchword.policy.numbers import Numbering
 from watchword.policy.ranges import PortSpace, Recut, Span
 from watchword.policy.regions import EXCLUDED as LEFT_ALONE
 from watchword.policy.regions import Region, regions
+from watchword.policy.suffixes import Suffix, suffixes
 from watchword.policy.tables import (
     CLASS_LIMIT,
     EXCLUDED,
@@ -74,6 +75,7 @@ class Compiler:
         self._space = PortSpace()
         self._matrix = Matrix(self._space, self._spans)
         self._regions: tuple[Region, ...] = ()
+        self._suffixes: tuple[Suffix, ...] = ()
         self._peers: Ledger[int, Peer] = Ledger()
         self._verdicts: Ledger[VerdictKey, Verdict] = Ledger()
         self._reachable: Ledger[Reachable, bool] = Ledger()
@@ -110,12 +112,13 @@ class Compiler:
         peers = _exchange(held.peers, document.peers, touched.get("peers", ()))
         if _exchange(held.networks, document.networks, touched.get("networks", ())).any:
             covered, uncovered = tuple(regions(document.networks)), self._regions
+            named, unnamed = tuple(suffixes(document.networks)), self._suffixes
         else:
-            covered, uncovered = (), ()
+            covered, uncovered, named, unnamed = (), (), (), ()
         locals_ = self._locals.change(map(Local.of, units.before.values()), map(Local.of, units.after.values()))
         remotes = self._remotes.change(
-            (*map(_remote, peers.before.values()), *_matched(uncovered)),
-            (*map(_remote, peers.after.values()), *_matched(covered)),
+            (*map(_remote, peers.before.values()), *_matched(uncovered), *_matched(unnamed)),
+            (*map(_remote, peers.after.values()), *_matched(covered), *_matched(named)),
         )
         recut = self._space.change(rules.before, rules.after)
         self._spans.change(recut.gone, recut.fresh)
@@ -124,6 +127,7 @@ class Compiler:
             revision=document.revision,
             units=self._local_units(units),
             **self._prefixes(covered, uncovered),
+            **self._names(named, unnamed),
             segments=self._segments(recut),
         )
         return self._closed(made, peers, outcome)
@@ -151,6 +155,16 @@ class Compiler:
             "prefix_networks": {region.prefix: region.networks for region in covered},
         }
 
+    def _names(self, named: tuple[Suffix, ...], unnamed: tuple[Suffix, ...]) -> dict[str, Any]:
+        """Both tables of host names; like :meth:`_prefixes`."""
+        if not named and not unnamed:
+            return {"names": self._tables.names, "name_networks": self._tables.name_networks}
+        self._suffixes = named
+        return {
+            "names": {suffix.pattern: self._class_of(suffix) for suffix in named},
+            "name_networks": {suffix.pattern: suffix.networks for suffix in named},
+        }
+
     def _segments(self, recut: Recut) -> tuple[Segment, ...]:
         if not recut.gone and not recut.fresh:
             return self._tables.segments
@@ -165,7 +179,7 @@ class Compiler:
         }
         return {**{key: unit for key, unit in self._tables.units.items() if key not in units.before}, **after}
 
-    def _class_of(self, region: Region) -> int:
+    def _class_of(self, region: Region | Suffix) -> int:
         return self._remotes[Remote(False, region.selectors)] if region.selectors else SOMEWHERE
 
 
@@ -192,5 +206,5 @@ def _remote(peer: PeerEntry) -> Remote:
     return Remote(True, frozenset(peer.selectors))
 
 
-def _matched(covered: Iterable[Region]) -> list[Remote]:
+def _matched(covered: Iterable[Region | Suffix]) -> list[Remote]:
     return [Remote(False, region.selectors) for region in covered if region.selectors]

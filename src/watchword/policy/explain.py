@@ -167,7 +167,7 @@ def explain(
 
 
 def _notes(world: World, excerpt: World, decision: FlowDecision, reader: str) -> tuple[str, ...]:
-    """Host names that match nothing yet, where an end has to do with an address."""
+    """Host names that may make a difference, where an end has to do with an address."""
     ends = [end for end in (decision.outgoing, decision.incoming) if end is not None]
     if len(ends) > 1:
         return ()

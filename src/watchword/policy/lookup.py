@@ -6,15 +6,27 @@ The reference for the kernel programs and their tests; nothing on a host decides
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 from watchword.model import prefixes
+from watchword.policy.suffixes import candidates
 from watchword.policy.tables import NO_CLASS, SOMEWHERE, Direction, Tables, Verdict, VerdictKey
+from watchword.policy.verdicts import together
 from watchword.wire.policy import ANY_PROTOCOL
 
 
-def lookup(tables: Tables, unit: str, peer: int | str, direction: Direction, protocol: int, port: int) -> Verdict:
+def lookup(
+    tables: Tables,
+    unit: str,
+    peer: int | str,
+    direction: Direction,
+    protocol: int,
+    port: int,
+    names: Iterable[str] = (),
+) -> Verdict:
     """What the end at local ``unit`` decides about ``peer``, a proved badge or an address without identity.
 
+    ``names`` are those under which the unit has learned the address: the name asked for, and those of its aliases.
     ``port`` is the flow's destination port, ``type << 8 | code`` for ICMP, 0 for protocols without.
     """
     local = tables.units[unit]
@@ -25,8 +37,11 @@ def lookup(tables: Tables, unit: str, peer: int | str, direction: Direction, pro
         peer_class = known.peer_class if known else NO_CLASS
     else:
         peer_class = prefix_class(tables, peer)
+    classes = [peer_class]
+    if isinstance(peer, str) and direction == "out":
+        classes += sorted({found for name in names if (found := name_class(tables, name))})
     segment = segment_of(tables, protocol, port)
-    return verdict(tables, local.local_class, peer_class, direction, protocol, segment)
+    return together([verdict(tables, local.local_class, each, direction, protocol, segment) for each in classes])
 
 
 def verdict(tables: Tables, local: int, peer: int, direction: Direction, protocol: int, segment: int) -> Verdict:
@@ -55,6 +70,11 @@ def prefix_of(tables: Tables, address: str) -> str:
 def prefix_class(tables: Tables, address: str) -> int:
     """The peer class of an address without identity."""
     return tables.prefixes.get(prefix_of(tables, address), SOMEWHERE)
+
+
+def name_class(tables: Tables, name: str) -> int:
+    """The peer class of a host name, in lower case and without a dot at its end; NO_CLASS when no pattern covers it."""
+    return next((tables.names[pattern] for pattern in candidates(name) if pattern in tables.names), NO_CLASS)
 
 
 def segment_of(tables: Tables, protocol: int, port: int) -> int:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from watchword.model import prefixes
 from watchword.model.prefixes import Prefix
+from watchword.policy.suffixes import is_name
 from watchword.wire.policy import NetworkEntry
 
 #: Selector of networks that an Enforcer leaves alone. What belongs to one belongs to nothing else.
@@ -47,6 +48,8 @@ def regions(networks: Mapping[str, NetworkEntry]) -> Iterator[Region]:
     carving: defaultdict[Prefix, set[str]] = defaultdict(set)
     for network_id, network in networks.items():
         for index, text in enumerate(network.entries):
+            if is_name(text):
+                continue
             entry = prefixes.parse_entry(text, f"networks[{network_id}].entries[{index}]")
             (carving if entry.carved else covering)[entry.prefix].add(network_id)
     around: list[_Node] = []  # the chain of nodes that contain the one at hand

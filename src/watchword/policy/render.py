@@ -153,7 +153,7 @@ class _Draft:
                 networks[network.id] = NetworkEntry(
                     name=network.name,
                     namespace=network.namespace,
-                    entries=network.entries,
+                    entries=(*network.entries, *network.names),
                     selectors=tuple(sorted(selectors)),
                     identity_required=network.identity_required,
                 )

@@ -29,6 +29,8 @@ def strangers(networks: Iterable[Network], wanted: frozenset[str], blocks: Seque
     Each is an address of its region with every network it belongs to. Raises
     :class:`watchword.model.problems.Invalid` for an entry that is no prefix.
     """
+    for block in blocks:
+        prefixes.parse_entry(block)  # a name is no block
     known = {network.id: network for network in networks}
     entries = {key: _entry(network.entries) for key, network in known.items()}
     entries |= {f"{_BLOCK}{index}": _entry((block,)) for index, block in enumerate(blocks)}

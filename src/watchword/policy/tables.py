@@ -16,6 +16,9 @@ Which peer class (:mod:`watchword.policy.lookup` is this in code):
 * no identity: that of the longest prefix in ``prefixes`` that covers the address, else SOMEWHERE.
   Identities and addresses never share a class. For SOMEWHERE there are only defaults.
 * A unit may always talk to itself (same badge); no table says so.
+* An address that a unit has learned under host names belongs, for that unit's *outgoing* flows, to further
+  classes: for each name that of its most precise pattern in ``names``. What the classes decide apart is put
+  together by :func:`watchword.policy.verdicts.together`.
 
 Which segment:
 
@@ -123,3 +126,5 @@ class Tables:
     #: also one that is not known yet; (local class, ANY_PROTOCOL, 0) stands for every flow. What is in
     #: neither this nor an allowed prefix is refused at connect().
     reachable: Set[tuple[int, int, int]] = frozenset()
+    names: Mapping[str, int] = field(default_factory=dict)  # host name or *.domain -> peer class
+    name_networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the same -> network IDs

@@ -1,7 +1,8 @@
-"""Host names in external networks, as far as they explain a verdict: nothing resolves them, so they match nothing.
+"""Host names in external networks, as far as they bear on a verdict about an address.
 
-A rule whose object selects a network of host names looks as if it were about the peer in question. These
-notes say that it is not, yet.
+Which addresses a name stands for, each unit learns from the DNS answers that it gets: what it opens to them is
+judged by the networks that list the name too. An explanation knows addresses, and not what a unit has learned.
+These notes say where that may make a difference.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def notes(world: World, networks: Iterable[Network], ends: Iterable[Decision]) -
         placed = next((placed for placed in rules if selection.object_matches(placed, network)), None)
         if placed is not None:
             listed = ", ".join(network.names[:LISTED]) + (", …" if len(network.names) > LISTED else "")
-            yield (
-                f"{placed.ruleset.name} selects external network {network.name}, whose host names ({listed}) match no "
-                "address yet: names are not resolved"
-            )
+            yield _note(placed, network, listed)
+
+
+def _note(placed: selection.PlacedRule, network: Network, listed: str) -> str:
+    about = f"{placed.ruleset.name} selects external network {network.name}, whose host names ({listed})"
+    if placed.key.split("/")[-2] == "in":
+        return f"{about} count for what a unit opens, and not for who comes"
+    return f"{about} stand for whatever addresses the unit has learned under them, which is not looked at here"

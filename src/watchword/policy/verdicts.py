@@ -11,7 +11,7 @@ Rendering, compilation, simulation and explanation all settle here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from watchword.policy.tables import Verdict
@@ -56,4 +56,24 @@ def settle(matching: Iterable[tuple[str, Deciding]], default: Action) -> Verdict
         explicit=decider is not None and decider.action == "Reject",
         # an observation is there to be reported, even where the rule that decides is not
         log=decider.log or (watcher is not None and watcher.log) if decider else True,
+    )
+
+
+def together(parts: Sequence[Verdict]) -> Verdict:
+    """The verdict about a peer of several classes, given what each of them decides apart (at least one).
+
+    It is what :func:`settle` gives for the rules of all, but for the log: a flow that some part reports is
+    reported, also where the rule that decides in the end is not.
+    """
+    deciding = [part for part in parts if part.rule]
+    winner = min(deciding, key=lambda part: (part.action != "Reject", part.rule), default=parts[0])
+    watching = [part for part in parts if part.observed_rule]
+    seen = min(watching, key=lambda part: (part.observed_action != "Reject", part.observed_rule), default=winner)
+    return Verdict(
+        action=winner.action,
+        rule=winner.rule,
+        observed_action=seen.observed_action,
+        observed_rule=seen.observed_rule,
+        explicit=winner.explicit,
+        log=winner.log or seen.log,
     )

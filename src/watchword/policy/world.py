@@ -43,8 +43,8 @@ class Unit:
 class Network:
     """An external network: entries are ``CIDR`` or ``!CIDR``; ``tags`` are what rules match.
 
-    ``names`` are its host names, which nothing resolves yet: they match no address. A network may have
-    nothing else.
+    ``names`` are its host names: they stand for the addresses that a unit has learned under them, for what
+    the unit opens. A network may have nothing else.
     """
 
     id: str

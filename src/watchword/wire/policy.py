@@ -102,7 +102,7 @@ class NetworkEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=F
 
     name: str
     namespace: str
-    entries: tuple[str, ...]  # CIDR or !CIDR
+    entries: tuple[str, ...]  # CIDR, !CIDR, host name or *.domain
     selectors: tuple[str, ...]  # those of this document that match it, sorted
     identity_required: bool = False
 

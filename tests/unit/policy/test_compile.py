@@ -224,7 +224,7 @@ def test_segments_stay_within_sixteen_bits_over_any_number_of_changes() -> None:
         assert 0 < min(numbers) <= max(numbers) < 1 << 16
 
 
-@pytest.mark.parametrize("entry", ["10.0.0.0/40", "example.com"])
+@pytest.mark.parametrize("entry", ["10.0.0.0/40", "exa mple.com"])
 def test_a_broken_document_is_refused_whole_and_the_compiler_goes_on(entry: str) -> None:
     compiler = Compiler()
     good = render(world(), "e1")

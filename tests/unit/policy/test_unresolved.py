@@ -1,4 +1,4 @@
-"""Notes about networks of host names that a rule selects in vain."""
+"""Notes about networks of host names that a rule selects."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def told(*networks: Network) -> list[str]:
 
 def sentence(name: str, listed: str) -> str:
     return (
-        f"the s selects external network {name}, whose host names ({listed}) match no address yet: "
-        "names are not resolved"
+        f"the s selects external network {name}, whose host names ({listed}) stand for whatever addresses the "
+        "unit has learned under them, which is not looked at here"
     )
 
 
@@ -49,3 +49,13 @@ def test_notes_come_by_namespace_and_name() -> None:
     assert told(named("b", "b.example"), named("a", "a.example"), above) == [
         sentence("the z", "z.example"), sentence("the a", "a.example"), sentence("the b", "b.example"),
     ]  # fmt: skip
+
+
+def test_a_rule_about_who_comes_is_told_to_be_none_of_names() -> None:
+    came = [rule("Allow", [["net=saas"]], "tcp/443")]
+    made = world(
+        networks=keyed(named("one", "a.example")), rulesets=keyed(ruleset("s", "/shop", [["app=web"]], inc=came))
+    )
+    ends = [decide(made, made.units["web"], stranger(made, "192.0.2.1"), "in", 6, 443)]
+    (note,) = notes(made, made.networks.values(), ends)
+    assert note.endswith("(a.example) count for what a unit opens, and not for who comes")

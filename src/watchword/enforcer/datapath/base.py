@@ -159,6 +159,33 @@ class CapturedPacket:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """Cumulative counts of one aggregated DNS look-up since the datapath was installed."""
+
+    unit_badge: int
+    name: str
+    kind: int  # type of record asked for, IANA number: 1 A, 28 AAAA
+    result: str  # resolved, no-such-name, …, empty, truncated, unread, withheld
+    resolver: str
+    count: int
+    addresses: int  # in the last answer
+    first_seen: float  # Unix time, UTC
+    last_seen: float
+    number: int  # the datapath's own for the name
+    result_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerUnread:
+    """A unit got an answer of which nothing was learned: it was truncated, or not understood."""
+
+    badge: int
+    name: str
+    kind: int
+    resolver: str
+
+
+@dataclass(frozen=True, slots=True)
 class BadgeMissed:
     """A handshake carried a badge that is in no table."""
 
@@ -172,7 +199,7 @@ class EventsLost:
     count: int
 
 
-Event = BadgeMissed | EventsLost
+Event = BadgeMissed | EventsLost | AnswerUnread
 
 
 class Datapath(Protocol):
@@ -230,6 +257,21 @@ class Datapath(Protocol):
 
     def unreported(self) -> list[tuple[FlowSample, FlowSample | None]]:
         """Samples that grew since ``reported``, each with what was reported last (or None)."""
+
+    def believe(self, resolvers: Sequence[str]) -> None:
+        """Learn host names from the answers of these addresses (UDP port 53) and of nobody else."""
+
+    def learn(self, badge: int, answer: bytes) -> bool:
+        """Let a local unit learn a DNS answer that the agent has got; false when it was not understood."""
+
+    def lookups(self) -> list[Lookup]:
+        """All aggregated look-ups with cumulative counts; what has run out and is reported is dropped after."""
+
+    def learned(self, badge: int, address: str) -> list[str]:
+        """The names under which a local unit has learned an address."""
+
+    def forget(self, lookups: Sequence[Lookup]) -> None:
+        """Drop names and addresses that have run out, and these look-ups; called every half minute."""
 
     def counters(self) -> dict[str, int]:
         """Closed list of named counters: drops by reason, helper failures, lost observations."""

@@ -31,8 +31,8 @@ class ExternalNetwork(Tagged, frozen=True, kw_only=True):
     entries: Annotated[
         list[NetworkText],
         trait(
-            "CIDRs and addresses, !CIDR to carve out of this network, host names and *.domain. Host names are checked "
-            "and stored; they match nothing yet, which `warnings` says.",
+            "CIDRs and addresses, !CIDR to carve out of the CIDRs here, host names and *.domain. A host name stands "
+            "for the addresses that a unit has learned under it, for what the unit opens.",
             min_length=1,
             max_length=10_000,
             unique=True,

@@ -235,7 +235,7 @@ def network_entry(network: Network, keys: tuple[str, ...]) -> NetworkEntry:
     return NetworkEntry(
         name=network.name,
         namespace=network.namespace,
-        entries=network.entries,
+        entries=(*network.entries, *network.names),
         selectors=keys,
         identity_required=network.identity_required,
     )

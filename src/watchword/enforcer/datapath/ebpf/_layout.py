@@ -34,6 +34,16 @@ class Limit(IntEnum):
     MAX_FLOWS = 65536
     MAX_DATAGRAMS = 65536
     SNAP_MAX = 16384
+    MAX_SUFFIXES = 32768
+    MAX_SPELLED = 16384
+    MAX_LEARNED = 65536
+    MAX_ASKED = 8192
+    MAX_RESOLVERS = 64
+    MAX_LOOKUPS = 16384
+    NAME_SIZE = 256
+    NAMES_EACH = 8
+    ALIASES = 8
+    DNS_MESSAGE = 4096
     BAD_PROOFS = 8
 
 
@@ -97,7 +107,11 @@ class Counter(IntEnum):
     EVENT_LOST = 39
     EXISTING = 40
     SYNACK_UNKNOWN = 41
-    MAX = 42
+    NAME_LOST = 56
+    LOOKUP_LOST = 57
+    ANSWER_STRAY = 58
+    ANSWER_UNREAD = 59
+    MAX = 60
 
 
 class VerdictFlag(IntEnum):
@@ -117,6 +131,7 @@ class EventKind(IntEnum):
     REFUSED = 2
     ABORT = 3
     STRAY = 4
+    NAME = 8
 
 
 class NameKind(IntEnum):
@@ -150,9 +165,18 @@ class Missed(IntEnum):
     MAX = 2
 
 
+class LookupResult(IntEnum):
+    """enum ww_lookup_result."""
+
+    EMPTY = 16
+    TRUNCATED = 17
+    UNREAD = 18
+    LOST = 19
+
+
 
 class State(ctypes.Structure):
-    """struct ww_state, 72 bytes."""
+    """struct ww_state, 80 bytes."""
 
     _fields_ = [
         ("generation", ctypes.c_uint32),  # 0
@@ -168,6 +192,8 @@ class State(ctypes.Structure):
         ("agent", ctypes.c_uint64),  # 56
         ("cut_existing", ctypes.c_uint32),  # 64
         ("before", ctypes.c_uint32),  # 68
+        ("named", ctypes.c_uint32),  # 72
+        ("forgetting", ctypes.c_uint32),  # 76
     ]
 
 
@@ -456,6 +482,94 @@ class Name(ctypes.Structure):
 
     _fields_ = [
         ("text", ctypes.c_char * 192),  # 0
+    ]
+
+
+class Suffix(ctypes.Structure):
+    """struct ww_suffix, 260 bytes."""
+
+    _fields_ = [
+        ("length", ctypes.c_uint32),  # 0
+        ("bank", ctypes.c_uint8),  # 4
+        ("text", ctypes.c_uint8 * 255),  # 5
+    ]
+
+
+class Spelled(ctypes.Structure):
+    """struct ww_spelled, 272 bytes."""
+
+    _fields_ = [
+        ("class", ctypes.c_uint32 * 2),  # 0
+        ("used", ctypes.c_uint32),  # 8
+        ("length", ctypes.c_uint32),  # 12
+        ("text", ctypes.c_uint8 * 256),  # 16
+    ]
+
+
+class LearnedKey(ctypes.Structure):
+    """struct ww_learned_key, 24 bytes."""
+
+    _fields_ = [
+        ("unit", ctypes.c_uint32),  # 0
+        ("pad", ctypes.c_uint32),  # 4
+        ("address", Address),  # 8
+    ]
+
+
+class Learned(ctypes.Structure):
+    """struct ww_learned, 144 bytes."""
+
+    _fields_ = [
+        ("names", ctypes.c_uint64 * 16),  # 0
+        ("kept", ctypes.c_uint64),  # 128
+        ("busy", ctypes.c_uint32),  # 136
+        ("pad", ctypes.c_uint32),  # 140
+    ]
+
+
+class AskedKey(ctypes.Structure):
+    """struct ww_asked_key, 24 bytes."""
+
+    _fields_ = [
+        ("socket", ctypes.c_uint64),  # 0
+        ("name", ctypes.c_uint64),  # 8
+        ("id", ctypes.c_uint16),  # 16
+        ("type", ctypes.c_uint16),  # 18
+        ("unit", ctypes.c_uint32),  # 20
+    ]
+
+
+class Asked(ctypes.Structure):
+    """struct ww_asked, 24 bytes."""
+
+    _fields_ = [
+        ("resolver", Address),  # 0
+        ("at", ctypes.c_uint64),  # 16
+    ]
+
+
+class LookupKey(ctypes.Structure):
+    """struct ww_lookup_key, 16 bytes."""
+
+    _fields_ = [
+        ("name", ctypes.c_uint64),  # 0
+        ("unit", ctypes.c_uint32),  # 8
+        ("type", ctypes.c_uint16),  # 12
+        ("result", ctypes.c_uint16),  # 14
+    ]
+
+
+class Lookup(ctypes.Structure):
+    """struct ww_lookup, 304 bytes."""
+
+    _fields_ = [
+        ("count", ctypes.c_uint64),  # 0
+        ("first_seen", ctypes.c_uint64),  # 8
+        ("last_seen", ctypes.c_uint64),  # 16
+        ("addresses", ctypes.c_uint32),  # 24
+        ("length", ctypes.c_uint32),  # 28
+        ("resolver", Address),  # 32
+        ("text", ctypes.c_uint8 * 256),  # 48
     ]
 
 

@@ -17,21 +17,24 @@ from pathlib import Path
 from typing import Literal
 
 from watchword.enforcer.datapath.base import (
+    AnswerUnread,
     BadgeMissed,
     DatapathError,
     Event,
     EventsLost,
     FeatureMissing,
     FlowSample,
+    Lookup,
     PeerKeys,
     Placement,
 )
 from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf import counting, libbpf, samples
-from watchword.enforcer.datapath.ebpf._layout import Adopting, Counter, EventKind, Limit, NameKind
+from watchword.enforcer.datapath.ebpf._layout import Adopting, Counter, EventKind, Limit, LookupResult, NameKind
 from watchword.enforcer.datapath.ebpf._layout import Event as KernelEvent
 from watchword.enforcer.datapath.ebpf.attachments import Attachments, has_links
 from watchword.enforcer.datapath.ebpf.bank import Banks
+from watchword.enforcer.datapath.ebpf.hostnames import HostNames
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 from watchword.enforcer.datapath.ebpf.predecessor import Predecessor, build, builds, predecessor
@@ -42,7 +45,7 @@ from watchword.policy.ledger import differing, differing_members
 from watchword.policy.tables import Tables
 
 OBJECTS = Path(__file__).parent / "objects"
-_PROGRAMS = ("stamp", "refuse", "enforce", "sweep")
+_PROGRAMS = ("stamp", "refuse", "enforce", "sweep", "names")
 
 #: Iterators over records, each with its table, in the order in which a look runs them.
 _JUDGES = {"judge_young": "young", "judge": "live"}
@@ -106,6 +109,7 @@ class EbpfDatapath:
             programs.update(loaded.programs)
         self._programs, self._fds = programs, fds
         self._open_maps(fds, before)
+        self._hostnames = HostNames(fds, programs)
         self._attachments = Attachments(self._pins, self._cgroup, programs)
         self._reaper, self._refusals = SocketReaper(), RefusalSender()
         self._tally = libbpf.link_create("attach tally", programs["tally"], 0, libbpf.TRACE_ITER)
@@ -181,6 +185,7 @@ class EbpfDatapath:
             os.close(link)
         self._banks.close()
         self._succession = None  # it holds the state too
+        self._hostnames.close()
         del self._state
         self._state_memory.close()
         self._reaper.close()
@@ -249,18 +254,23 @@ class EbpfDatapath:
             if path.is_dir():  # a unit may end while its revision is on the way
                 places[_cgroup_id(path)] = badges.get(native_id, 0)
                 levels |= 1 << _level(path)
-        self._banks.fill(generation & 1, tables, places)
+        bank = generation & 1
+        self._banks.fill(bank, tables, places)
+        self._hostnames.fill(bank, tables.names)
+        self._state.named = (self._state.named & ~(1 << bank)) | (bool(tables.names) << bank)
         self._state.levels |= levels  # before the flip a level too many is harmless, one too few is not
         self._state.before, self._state.revision = self._state.revision, tables.revision
         self._state.generation = generation
         self._state.levels = levels
         self._tables = tables
+        self._hostnames.respell()
         if self._succession is None:
             self._look_at_sockets()
 
     def _succeed(self, succession: Succession) -> None:
         """Follow the build that ran before, whose programs decide until ours stand in their place."""
         succession.carry()
+        self._hostnames.respell()
         succession.before.begin()
         self._attachments.inherit(builds(self._pin_root, self._pins))  # also of an agent that died while it followed
         time.sleep(_SETTLING)
@@ -311,6 +321,29 @@ class EbpfDatapath:
     def revision(self) -> int:
         """The revision in force, also one that an earlier agent applied."""
         return int(self._state.revision) if self._state.generation else 0
+
+    # --- host names ---------------------------------------------------------------------------
+
+    def believe(self, resolvers: Sequence[str]) -> None:
+        """Replace the set of resolvers."""
+        self._hostnames.believe(resolvers)
+
+    def learn(self, badge: int, answer: bytes) -> bool:
+        """Read an answer as if the unit had got it."""
+        return self._hostnames.learn(badge, answer) not in (LookupResult.UNREAD, LookupResult.LOST)
+
+    def learned(self, badge: int, address: str) -> list[str]:
+        """Names of an address."""
+        return self._hostnames.learned(badge, address)
+
+    def lookups(self) -> list[Lookup]:
+        """All aggregated look-ups."""
+        return self._hostnames.lookups(_clock())
+
+    def forget(self, lookups: Sequence[Lookup]) -> None:
+        """One pass over what was learned."""
+        self._state.forgetting += 1
+        self._hostnames.forget(lookups)
 
     # --- seeing -------------------------------------------------------------------------------
 
@@ -401,6 +434,9 @@ class EbpfDatapath:
         elif event.kind == EventKind.REFUSED and self._refusals_left:
             self._refusals_left -= 1
             self._refusals.refuse(_connection(event), event.sequence)
+        elif event.kind == EventKind.NAME and self._handler:
+            name = self._hostnames.asked_for(event.badge, event.socket, event.sequence)
+            self._handler(AnswerUnread(event.badge, name, event.sequence, address_text(event.remote)))
         elif event.kind == EventKind.ABORT:
             self._reaper.destroy(_connection(event), event.socket)
         return 0
@@ -428,6 +464,7 @@ def _same_verdicts(old: Tables, new: Tables) -> bool:
     return (
         old.units == new.units
         and old.prefixes == new.prefixes
+        and old.names == new.names
         and old.segments == new.segments
         and not differing(old.peers, new.peers)
         and not differing(old.verdicts, new.verdicts)

@@ -154,6 +154,28 @@ class BatchOptions(ctypes.Structure):
     _fields_ = [("sz", ctypes.c_size_t), ("elem_flags", ctypes.c_uint64), ("flags", ctypes.c_uint64)]
 
 
+class TestRunOptions(ctypes.Structure):
+    """struct bpf_test_run_opts."""
+
+    _fields_ = [
+        ("sz", ctypes.c_size_t),
+        ("data_in", ctypes.c_char_p),
+        ("data_out", ctypes.c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", ctypes.c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    ]
+
+
 #: int (*ring_buffer_sample_fn)(void *ctx, void *data, size_t size)
 SampleHandler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
@@ -199,6 +221,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_obj_pin": (_INT, [_INT, _STRING]),
     "bpf_obj_get": (_INT, [_STRING]),
     "bpf_iter_create": (_INT, [_INT]),
+    "bpf_prog_test_run_opts": (_INT, [_INT, _POINTER]),
     "ring_buffer__new": (_POINTER, [_INT, SampleHandler, _POINTER, _POINTER]),
     "ring_buffer__free": (None, [_POINTER]),
     "ring_buffer__consume": (_INT, [_POINTER]),
@@ -334,3 +357,10 @@ def iterate(link: int) -> bytes:
         return b"".join(pieces)
     finally:
         os.close(fd)
+
+
+def run_once(program: int, data: bytes) -> int:
+    """Run a tc program once on a frame of these bytes; what it returns."""
+    options = TestRunOptions(sz=ctypes.sizeof(TestRunOptions), data_in=data, data_size_in=len(data), repeat=1)
+    checked("run a program", library().bpf_prog_test_run_opts(program, ctypes.byref(options)))
+    return int(options.retval)

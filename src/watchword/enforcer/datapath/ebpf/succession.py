@@ -1,10 +1,11 @@
 """How one build of the programs follows another: everything that the earlier one knows and no revision says.
 
 Policy is not carried over: the agent fills this build's tables from the signed revision before the programs are
-replaced. What is carried are records of live connections, datagram flows, aggregates, counters and names. Records are
-carried twice, before the programs are replaced and after: the first time takes as long as there are connections, the
-second finds what the earlier programs changed meanwhile. Until then a packet of a connection without a record here is
-dropped, and TCP sends it again. Whatever fails before the programs are replaced leaves the earlier build in force.
+replaced. What is carried are records of live connections, datagram flows, host names that were learned, aggregates,
+counters and names. Records are carried twice, before the programs are replaced and after: the first time takes as long
+as there are connections, the second finds what the earlier programs changed meanwhile. Until then a packet of a
+connection without a record here is dropped, and TCP sends it again. Whatever fails before the programs are replaced
+leaves the earlier build in force.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf import samples
 from watchword.enforcer.datapath.ebpf._layout import Direction
-from watchword.enforcer.datapath.ebpf.object import Map
+from watchword.enforcer.datapath.ebpf.object import K, Map, V
 from watchword.enforcer.datapath.ebpf.predecessor import Predecessor
 from watchword.identity.transcript import siphash
 
@@ -71,6 +72,19 @@ class Succession:
         self._carried = now
         datagrams = Map(self._fds["datagrams"], layout.DatagramKey, layout.Datagram, "datagrams")
         datagrams.put_all(self.before.table("datagrams", layout.DatagramKey, layout.Datagram))
+        self._carry_learned()
+
+    def _carry_learned(self) -> None:
+        """Host names that units have learned: what is here already is as new, or newer."""
+        self._carry_new("resolvers", layout.Address, ctypes.c_uint32)
+        self._carry_new("spelled", ctypes.c_uint64, layout.Spelled)
+        self._carry_new("learned", layout.LearnedKey, layout.Learned)
+
+    def _carry_new(self, name: str, key: type[K], value: type[V]) -> None:
+        """Bring the entries of a table that are there and not here."""
+        into = Map(self._fds[name], key, value, name)
+        known = {bytes(each) for each, _ in into.items_batched()}
+        into.put_all(entry for entry in self.before.table(name, key, value) if bytes(entry[0]) not in known)
 
     def _records(self) -> _Records:
         found = [record for _, record in self.before.table("live", ctypes.c_uint64, layout.Flow)]
