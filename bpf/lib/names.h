@@ -88,32 +88,26 @@ inline_always bool is_live(__u64 flow)
 union names_key {
 	struct ww_learned_key learned;
 	struct ww_verdict_key verdict;
-	__u64 name;
 };
-
-/* Behind a flow in its register: the number of the name at hand. */
-#define WW_NAME_SHIFT 40
-#define WW_FLOW_MASK ((1ULL << WW_NAME_SHIFT) - 1)
 
 /* The flow with the number of its port's segment in place of the port. */
 inline_always __u64 in_segments(__u64 flow)
 {
-	return (flow & WW_FLOW_MASK & ~0xffffULL) | (__u16)segment_of(bank_in(flow), flow >> 24, flow);
+	return (flow & ~0xffffULL) | (__u16)segment_of(bank_in(flow), flow >> 24, flow);
 }
 
-/* Like verdict_of() in room that the caller has, for a segment; without the default, which the prefix has said. */
-inline_always struct ww_verdict *verdict_by(struct ww_verdict_key *key, __u32 local, __u32 class, __u64 flow)
+/*
+ * Like verdict_of() in room that the caller has and has filled but for the peer, for a segment; without the default,
+ * which the prefix has said.
+ */
+inline_always struct ww_verdict *verdict_by(struct ww_verdict_key *key, __u32 class, __u64 flow)
 {
 	struct ww_verdict *verdict;
 
 	if (!class)
 		return NULL;
-	key->local = local;
 	key->peer = class;
-	key->bank = bank_in(flow);
-	key->direction = flow >> 16;
 	key->protocol = flow >> 24;
-	key->pad = 0;
 	key->segment = (__u16)flow;
 	verdict = bpf_map_lookup_elem(&verdicts, key);
 	if (verdict)
@@ -124,13 +118,15 @@ inline_always struct ww_verdict *verdict_by(struct ww_verdict_key *key, __u32 lo
 }
 
 /*
- * Adds to *all* what the names say under which the unit has learned the address. *unit*: its badge, and its class
- * in the upper half; *flow* is in_segments(). They are taken apart where they are needed, and few things are on
- * the stack: callers are deep.
+ * Adds to *all* what the names say under which the unit has learned the address, and which are good beyond *since*
+ * (ns since boot). *unit*: its badge, and its class in the upper half; *flow* is in_segments(). They are taken apart
+ * where they are needed, and few things are on the stack: callers are deep.
  */
-proved_alone int decide_by_names(const struct ww_address *address, __u64 unit, __u64 flow, struct ww_verdict *all)
+proved_alone int decide_by_names(const struct ww_address *address, __u64 unit, __u64 flow, struct ww_verdict *all,
+				 __u64 since)
 {
 	struct ww_learned *found;
+	const __u64 *slot;
 	union names_key key;
 
 	if (!address || !all)
@@ -141,20 +137,21 @@ proved_alone int decide_by_names(const struct ww_address *address, __u64 unit, _
 	found = bpf_map_lookup_elem(&learned, &key.learned);
 	if (!found)
 		return 0;
+	key.verdict = (struct ww_verdict_key){ .local = unit >> 32, .bank = bank_in(flow), .direction = flow >> 16 };
+	slot = found->names;
+	flow <<= 4; /* and below it the number of the name at hand: one register less */
 #pragma clang loop unroll(disable)
-	for (flow &= WW_FLOW_MASK; flow >> WW_NAME_SHIFT < WW_NAMES_EACH; flow += 1ULL << WW_NAME_SHIFT) {
-		const __u64 *slot = &found->names[(flow >> WW_NAME_SHIFT) * 2];
+	for (; (flow & 15) < WW_NAMES_EACH; flow++, slot += 2) {
 		struct ww_spelled *known;
 		struct ww_verdict *part;
 
-		asm volatile("" : "+r"(unit), "+r"(flow)); /* not kept in pieces */
-		key.name = READ_ONCE(slot[0]);
-		if (!key.name || (!is_live(flow) && READ_ONCE(slot[1]) < coarse_now()))
+		asm volatile("" : "+r"(flow), "+r"(slot)); /* not kept in pieces */
+		if (!READ_ONCE(slot[0]) || READ_ONCE(slot[1]) < since)
 			continue;
-		known = bpf_map_lookup_elem(&spelled, &key.name);
+		known = bpf_map_lookup_elem(&spelled, slot);
 		if (!known)
 			continue;
-		part = verdict_by(&key.verdict, unit >> 32, READ_ONCE(known->class[bank_in(flow)]), flow);
+		part = verdict_by(&key.verdict, READ_ONCE(known->class[bank_in(flow >> 4)]), flow >> 4);
 		if (!part)
 			continue;
 		asm volatile("" : "+r"(part)); /* no sum with it before it is known to be one */
@@ -173,7 +170,7 @@ own_frame __u32 class_of_stranger(const struct ww_address *address, __u32 bank)
 inline_always void add_names(const struct ww_address *address, __u64 unit, __u64 flow, struct ww_verdict *verdict)
 {
 	if ((__u8)(flow >> 16) == WW_OUT && names_in_force(bank_in(flow)))
-		decide_by_names(address, unit, in_segments(flow), verdict);
+		decide_by_names(address, unit, in_segments(flow), verdict, is_live(flow) ? 0 : coarse_now());
 }
 
 /*
