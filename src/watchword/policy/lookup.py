@@ -39,7 +39,7 @@ def lookup(
         peer_class = prefix_class(tables, peer)
     classes = [peer_class]
     if isinstance(peer, str) and direction == "out":
-        classes += sorted({found for name in names if (found := name_class(tables, name))})
+        classes += {found for name in names if (found := name_class(tables, name))}
     segment = segment_of(tables, protocol, port)
     return together([verdict(tables, local.local_class, each, direction, protocol, segment) for each in classes])
 

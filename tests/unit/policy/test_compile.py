@@ -14,7 +14,7 @@ from watchword.policy.compile import Compiler, compile
 from watchword.policy.lookup import lookup, prefix_of, reachable, segment_of, verdict
 from watchword.policy.render import render
 from watchword.policy.tables import FIRST_CLASS, SOMEWHERE, Tables
-from watchword.policy.world import Namespace, World
+from watchword.policy.world import Namespace, Network, World
 
 
 def tables(enforcer: str = "e1", **changes: Any) -> Tables:
@@ -262,3 +262,30 @@ def test_an_untagged_peer_loses_its_verdict() -> None:
     units = {**before.units, "db": unit("db", 21, "e2", "app=other")}
     after = compiler.compile(render(dataclasses.replace(before, units=units), "e1"))
     assert lookup(after, "web", 21, "out", 6, 5432).action == "Reject"
+
+
+def test_host_names_come_change_and_go_with_their_networks() -> None:
+    def step(revision: int, *networks: Network) -> Tables:
+        out = [rule("Allow", [["net=saas"]], "tcp/443")]
+        rulesets = keyed(ruleset("s", "/shop", [["app=web"]], out=out))
+        made = compiler.compile(render(world(revision=revision, networks=keyed(*networks), rulesets=rulesets), "e1"))
+        assert {key: made.name_networks[key] for key in made.names} == made.name_networks
+        return made
+
+    def saas(*entries: str, names: tuple[str, ...]) -> Network:
+        return network("saas", "/shop", *entries, tags=("net=saas",), names=names)
+
+    compiler = Compiler()
+    first = step(1, saas(names=("*.example", "api.example")))
+    assert first.name_networks == {"*.example": ("saas",), "api.example": ("saas",)}
+    assert first.names["*.example"] == first.names["api.example"] >= FIRST_CLASS
+    assert lookup(first, "web", "192.0.2.1", "out", 6, 443, ["x.example"]).rule == "s/out/0"
+    assert step(2, saas(names=("*.example", "api.example"))).names == first.names  # nothing was touched
+    mixed = step(3, saas("10.0.0.0/8", names=("api.example",)))
+    assert set(mixed.names) == {"api.example"}
+    assert mixed.names["api.example"] == mixed.prefixes["10.0.0.0/8"]
+    assert step(4, saas("10.0.0.0/8", names=())).names == {}
+    assert set(step(5, saas(names=("b.example",))).names) == {"b.example"}
+    last = step(6)
+    assert last.name_networks == {}
+    assert first.names["*.example"] not in {key.peer for key in last.verdicts}  # a class that nobody has is forgotten

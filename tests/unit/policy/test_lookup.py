@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from watchword.model.problems import Invalid
-from watchword.policy.lookup import lookup, prefix_class, prefix_of, reachable, segment_of, verdict
+from watchword.policy.lookup import lookup, name_class, prefix_class, prefix_of, reachable, segment_of, verdict
 from watchword.policy.tables import NO_CLASS, SOMEWHERE, LocalUnit, Peer, Segment, Tables, Verdict, VerdictKey
 from watchword.wire.policy import ANY_PROTOCOL
 
@@ -90,3 +90,31 @@ def test_reachable_is_what_is_so_by_segment_or_as_a_whole() -> None:
     assert {flow: reachable(one, "web", *flow) for flow in flows} == flows
     assert reachable(tables(reachable={(LOCAL, ANY_PROTOCOL, 0)}), "web", 47, 0)
     assert not reachable(tables(reachable={(LOCAL + 1, ANY_PROTOCOL, 0), (LOCAL, ANY_PROTOCOL, 1)}), "web", 6, 79)
+
+
+NAMED = {"api.example": FRIEND, "*.example": OFFICE}
+
+
+def test_what_goes_out_is_judged_by_the_names_an_address_was_learned_under_too() -> None:
+    made = tables({key(FRIEND): BROAD, key(OFFICE): NARROW, key(NO_CLASS): Verdict("Reject", "none")}, names=NAMED)
+    assert lookup(made, "web", "192.0.2.1", "out", 6, 80, ["api.example"]).rule == "none"  # SOMEWHERE's default, a rule
+    made = tables({key(FRIEND): BROAD, key(OFFICE): NARROW}, names=NAMED)
+    assert lookup(made, "web", "192.0.2.1", "out", 6, 80) == Verdict("Reject")
+    assert lookup(made, "web", "192.0.2.1", "out", 6, 80, ["api.example"]) == BROAD
+    assert lookup(made, "web", "192.0.2.1", "out", 6, 80, ["x.y.example"]) == NARROW
+    assert lookup(made, "web", "192.0.2.1", "out", 6, 80, ["api.example", "x.example"]) == NARROW
+    assert lookup(made, "web", "192.0.2.1", "out", 6, 80, ["example", "api.org"]) == Verdict("Reject")
+
+
+def test_names_say_nothing_of_who_comes_and_of_who_has_an_identity() -> None:
+    incoming = VerdictKey(LOCAL, FRIEND, "in", ANY_PROTOCOL, 0)
+    made = tables({key(FRIEND): BROAD, incoming: BROAD}, names=NAMED)
+    assert lookup(made, "web", "192.0.2.1", "in", 6, 80, ["api.example"]) == Verdict("Reject")
+    assert lookup(made, "web", 99, "out", 6, 80, ["api.example"]) == Verdict("Reject")
+
+
+def test_a_name_that_no_pattern_covers_adds_nothing_not_even_a_default() -> None:
+    decided = {key(LAB): BROAD, key(NO_CLASS): NARROW}
+    assert lookup(tables(decided, names=NAMED), "web", "10.1.0.1", "out", 6, 80, ["api.org"]) == BROAD
+    assert name_class(tables(names=NAMED), "api.org") == NO_CLASS
+    assert name_class(tables(names=NAMED), "api.example") == FRIEND

@@ -74,3 +74,7 @@ def test_members_are_in_order_and_selectors_are_those_of_all() -> None:
 def test_an_entry_that_is_no_prefix_is_named() -> None:
     with pytest.raises(Invalid, match=r"networks\[n\]\.entries\[1\]"):
         list(regions({"n": NetworkEntry("", "/", ("10.0.0.0/8", "ten"), ())}))
+
+
+def test_host_names_cut_nothing_and_hide_nothing_behind_them() -> None:
+    assert cut(a=("www.example.com", "10.0.0.0/8"), b=("*.example.com",)) == [("10.0.0.0/8", ("a",))]

@@ -113,8 +113,10 @@ def test_networks_are_seen_from_the_rulesets_namespace_only() -> None:
         network("below", "/shop/eu", "10.5.0.0/16", tags=("net=x",), propagate=True),
         network("untagged", "/shop", "10.6.0.0/16", tags=("net=y",)),
     )
+    networks["same"] = dataclasses.replace(networks["same"], names=("a.example", "*.b.example"))
     local = world(networks=networks, rulesets=keyed(ruleset("s", "/shop", [["app=web"]], out=out)))
     assert set(render(local, "e1").networks) == {"same", "root-down"}
+    assert render(local, "e1").networks["same"].entries == ("10.1.0.0/16", "a.example", "*.b.example")
     inherited = world(networks=networks, rulesets=keyed(ruleset("s", "/", [["app=web"]], out=out, propagate=True)))
     assert set(render(inherited, "e1").networks) == {"root", "root-down"}
 

@@ -183,4 +183,4 @@ class Surroundings:
 
 def _shown(network: Network) -> tuple[object, ...]:
     """What documents say of a network, its selectors left aside."""
-    return network.name, network.namespace, network.entries, network.identity_required
+    return network.name, network.namespace, network.entries, network.names, network.identity_required

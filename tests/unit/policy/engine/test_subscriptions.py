@@ -61,6 +61,9 @@ def test_networks_are_told_alike_to_few_and_to_many(apart: int, monkeypatch: pyt
     following.put("rulesets", "c", ruleset("c", "/", [["app=web"]], out=named, propagate=True))  # does not see it
     assert [len(following.documents[key].networks["n"].selectors) for key in ("e1", "e2", "e3")] == [3, 2, 1]
     following.put("rulesets", "b", None)
+    both = network("n", "/shop", "10.0.0.0/8", tags=("net=1",), identity_required=True, names=("*.a.example",))
+    following.put("networks", "n", both)
+    assert following.documents["e1"].networks["n"].entries == ("10.0.0.0/8", "*.a.example")
     assert [len(following.documents[key].networks["n"].selectors) for key in ("e1", "e2", "e3")] == [2, 2, 1]
     following.put("networks", "n", network("n", "/shop", "10.0.0.0/8", tags=("net=1",)))
     assert [len(document.networks) for document in following.documents.values()] == [1, 1, 0]
