@@ -102,17 +102,22 @@ async def test_metadata_is_for_creation_and_never_the_namespaces(client: httpx2.
     assert (await client.patch("/v1/externalnetworks/n", json={"metadata": ["@cloud:vpc=1"]})).status_code == 200
 
 
-async def test_names_reach_no_enforcer_as_addresses(console: Running, client: httpx2.AsyncClient) -> None:
-    await create(client, "externalnetworks", name="mixed", entries=["10.0.0.0/8", "example.com"], **TAGS)
+async def test_enforcers_are_told_of_names_behind_the_prefixes_and_of_names_alone(
+    console: Running, client: httpx2.AsyncClient
+) -> None:
+    await create(client, "externalnetworks", name="mixed", entries=["example.com", "10.0.0.0/8"], **TAGS)
     await create(client, "externalnetworks", name="names", entries=["example.com", "*.example.org"], **TAGS)
     body: dict[str, Any] = ruleset("r", "app=web", outgoing=["net=n"])
     assert (await client.post("/v1/networkrulesetpolicies", json=body)).status_code == 201
     async with Peer(await enrol(console, "edge")) as peer:
         await peer.register(unit("web", "app=web"))
-        document = await peer.until(lambda d: d.units and d.networks)
+        document = await peer.until(lambda d: d.units and len(d.networks) == 2)
         entries = {network.name: network.entries for network in document.networks.values()}
-        assert entries.get("mixed") == ("10.0.0.0/8",)
-        assert entries.get("names", ()) == ()
+        assert entries["mixed"] == ("10.0.0.0/8", "example.com")
+        assert sorted(entries["names"]) == ["*.example.org", "example.com"]
+        answer = await client.patch("/v1/externalnetworks/names", json={"entries": ["example.net"]})
+        assert answer.status_code == 200
+        await peer.until(lambda d: ("example.net",) in {network.entries for network in d.networks.values()})
 
 
 async def test_an_explanation_says_where_names_may_make_a_difference(

@@ -23,8 +23,20 @@ def test_names_and_patterns_are_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    ["10.0.0.0", "10.0.0.0/8", "!10.0.0.0/8", "fd00::/8", "example", "*", "a.*.example", "A.example", "a.example."]
-    + [f"{LABEL}a.example", f"{LONGEST}a", f"*.{LONGEST}a"],
+    [
+        *(
+            "10.0.0.0",
+            "10.0.0.0/8",
+            "!10.0.0.0/8",
+            "fd00::/8",
+            "example",
+            "*",
+            "a.*.example",
+            "A.example",
+            "a.example.",
+        ),
+        *(f"{LABEL}a.example", f"{LONGEST}a", f"*.{LONGEST}a"),
+    ],
 )
 def test_what_is_no_name_in_its_one_form_is_none(other: str) -> None:
     assert not is_name(other)

@@ -1,4 +1,4 @@
-"""What several classes decide together about one address, by example; that it is what their rules settle is a property."""
+"""What several classes decide together about one address, by example."""
 
 from __future__ import annotations
 
