@@ -76,6 +76,10 @@ bench-compiler: setup ## The Enforcer's compiler: from nothing, one peer, one ru
 bench-policy: setup ## The policy engine with up to 100,000 processing units; last line is JSON
 	@$(PYTHON) -m bench.policy
 
+.PHONY: bench-shadow
+bench-shadow: setup ## What shadowed drafts cost the Console for each reported flow; last line is JSON
+	@$(PYTHON) -m bench.shadow
+
 .PHONY: docs
 docs: $(INSTALLED) ## Write the generated reference pages (docs/cli.md) anew
 	@$(PYTHON) scripts/cli-reference docs/cli.md

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -33,7 +32,7 @@ from watchword.model.resources import Draft, DraftVerdict, FlowReport
 from watchword.policy import selection, versions
 from watchword.policy.namespaces import reaches
 from watchword.policy.selectors import SelectorIndex
-from watchword.policy.shadow import Meeting, Opinion, Populated, View, otherwise
+from watchword.policy.shadow import Meeting, Opinion, Overlay, View
 from watchword.policy.versions import EMPTY
 from watchword.policy.world import Unit, World
 from watchword.wire.messages import FlowRecord, Welcome
@@ -54,22 +53,18 @@ _DOUBTS: Mapping[str, str] = {"": "", "identity": "Identity", "no identity": "No
 class _Shadow:
     """One draft that judges."""
 
-    def __init__(self, draft: Draft, populated: Populated) -> None:
+    def __init__(self, draft: Draft, live: View) -> None:
         self.draft = draft
-        self.view = View(populated)
         self._alterations = worlds.alterations(history.drafted(draft.changes))
-        self._live = EMPTY
-        self.world = EMPTY
+        self._named: tuple[World, World] = (EMPTY, EMPTY)
+        self.overlay = Overlay(live, self._alterations)
 
-    def follow(self, live: World) -> None:
-        """Judge over another policy; what a draft cannot touch costs nothing."""
-        before, self._live = self._live, live
-        if before.rulesets is live.rulesets and before.networks is live.networks and before is not EMPTY:
-            kept = {"rulesets": self.world.rulesets, "networks": self.world.networks}
-            self.world = dataclasses.replace(live, **kept)  # type: ignore[arg-type]
-        else:
-            self.world = versions.altered(live, live.revision, self._alterations)
-        self.view.follow(self.world)
+    def world(self) -> World:
+        """The policy with the draft in force, for the names of what decides."""
+        live = self.overlay.world
+        if self._named[0] is not live:
+            self._named = live, versions.altered(live, live.revision, self._alterations)
+        return self._named[1]
 
 
 class Shadows:
@@ -77,9 +72,7 @@ class Shadows:
 
     def __init__(self, roster: Roster, units: SelectorIndex) -> None:
         self._roster = roster
-        self._populated: Populated = lambda expression: bool(units.matching(expression))
-        self._live = View(self._populated)
-        self._world: World | None = None
+        self._live = View(lambda expression: bool(units.matching(expression)))
         self._shadows: dict[str, _Shadow] = {}
 
     async def load(self, connection: AsyncConnection) -> None:
@@ -104,11 +97,10 @@ class Shadows:
             known.draft = record.resource
             return
         try:
-            self._shadows[record.id] = _Shadow(record.resource, self._populated)
+            self._shadows[record.id] = _Shadow(record.resource, self._live)
         except ValueError as error:  # what it holds was made by an older Console, and is not valid any more
             self._shadows.pop(record.id, None)
             log.error("draft cannot be shadowed", draft=record.id, name=record.resource.name, reason=str(error))
-        self._world = None
 
     def judged(self, record: FlowRecord, report: FlowReport, settings: Welcome | None) -> FlowReport:
         """``report`` with the verdicts of all drafts that reach its unit.
@@ -118,7 +110,7 @@ class Shadows:
         judging = [each for each in self._shadows.values() if reaches(each.draft.namespace, True, report.namespace)]
         if not judging:
             return report
-        self._follow()
+        self._live.follow(self._roster.world)
         seen = _seen(record, self._roster, settings)
         verdicts = [self._verdict(shadow, seen, report) for shadow in judging]
         return msgspec.structs.replace(
@@ -128,14 +120,6 @@ class Shadows:
             changed_by=[each.draft for each in verdicts if each.action != report.action],
         )
 
-    def _follow(self) -> None:
-        world = self._roster.world
-        if world is not self._world:
-            self._world = world
-            self._live.follow(world)
-            for shadow in self._shadows.values():
-                shadow.follow(world)
-
     def _verdict(self, shadow: _Shadow, seen: Meeting | _Unseen, report: FlowReport) -> DraftVerdict:
         draft = shadow.draft
         told: dict[str, Any] = {
@@ -143,13 +127,13 @@ class Shadows:
             "name": draft.name,
             "namespace": draft.namespace,
             "edition": draft.edition,
-            "revision": shadow.world.revision,
+            "revision": self._roster.world.revision,
         }
         if seen == "gone":
             return DraftVerdict(**told, action="Unknown", doubt="Gone")
-        opinion = otherwise(self._live, shadow.view, seen) if isinstance(seen, Meeting) else None
+        opinion = shadow.overlay.otherwise(seen) if isinstance(seen, Meeting) else None
         if opinion is not None:
-            return DraftVerdict(**told, **_decided(opinion, shadow.world))
+            return DraftVerdict(**told, **_decided(opinion, shadow.world()))
         return DraftVerdict(
             **told,
             action=report.action,

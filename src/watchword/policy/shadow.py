@@ -14,9 +14,10 @@ said where deciding says it (:mod:`watchword.policy.selection`, :mod:`watchword.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from watchword.model import prefixes
 from watchword.model.expressions import Expression
@@ -29,13 +30,13 @@ from watchword.policy.selection import PlacedRule, rule_key
 from watchword.policy.tables import Direction
 from watchword.policy.verdicts import settle
 from watchword.policy.versions import EMPTY
-from watchword.policy.world import Network, Unit, World
+from watchword.policy.world import Alteration, Network, Ruleset, Unit, World
 from watchword.wire.policy import Action
 
 #: Why a verdict is not certain: "identity" and "names" make it unknown; "no identity" is what it takes for granted.
 Doubt = Literal["", "identity", "names", "no identity"]
 
-#: Units of which the rules are remembered, by direction; then all are forgotten.
+#: Units of which the rules are remembered, by direction, and flows with their opinions; then all are forgotten.
 REMEMBERED = 50_000
 
 #: Whether some unit that exists is selected by an expression.
@@ -80,32 +81,54 @@ class _Grounds(NamedTuple):
 
 
 class View:
-    """One world as seen from single ends of flows; follows it from one to the next. Not thread-safe."""
+    """A world as seen from single ends of flows; follows it from one to the next. Not thread-safe."""
 
     def __init__(self, populated: Populated) -> None:
-        self._populated = populated
+        self.world = EMPTY
+        self.policy = 0  # grows whenever rulesets, networks or namespaces are others than before
+        self.named: tuple[Network, ...] = ()  # networks with host names
+        self.populated = populated
         self._rulebook = Rulebook()
-        self._world = EMPTY
         self._rules: dict[tuple[str, Direction], tuple[Unit, tuple[PlacedRule, ...]]] = {}
-        self._shared: dict[tuple[str, ...], tuple[PlacedRule, ...]] = {}  # of all units with the same rulesets
-        self._named: tuple[Network, ...] = ()
 
     def follow(self, world: World) -> None:
         """Take over another world; costs what rulesets and networks it has if those are others than before."""
-        before, self._world = self._world, world
+        before, self.world = self.world, world
+        if all(getattr(before, part) is getattr(world, part) for part in ("rulesets", "networks", "namespaces")):
+            return
+        self.policy += 1
+        self._rules.clear()
         self._rulebook.follow(world)
-        if before.rulesets is not world.rulesets:
+        self.named = tuple(network for network in world.networks.values() if network.names)
+
+    def selecting(self, unit: Unit) -> list[Ruleset]:
+        """Every ruleset whose subject selects a unit, in force or not."""
+        return self._rulebook.selecting(unit.namespace, unit.tags)
+
+    def containing(self, address: str) -> list[Network]:
+        """Every network that has an address by its prefixes."""
+        return self._rulebook.containing(prefixes.parse_address(address))
+
+    def rules(self, unit: Unit, direction: Direction) -> tuple[PlacedRule, ...]:
+        """The rules that count for a unit, which need not be in the world any more; found once."""
+        known = self._rules.get((unit.id, direction))
+        if known is not None and known[0] is unit:
+            return known[1]
+        if len(self._rules) >= REMEMBERED:
             self._rules.clear()
-            self._shared.clear()
-        if before.networks is not world.networks:
-            self._named = tuple(network for network in world.networks.values() if network.names)
+        found = self._find(unit, direction)
+        self._rules[unit.id, direction] = unit, found
+        return found
+
+    def _find(self, unit: Unit, direction: Direction) -> tuple[PlacedRule, ...]:
+        return tuple(selection.rules_of(selection.counting(unit, self.selecting(unit)), direction))
 
     def learned(self, meeting: Meeting) -> Network | None:
         """The network whose address the peer has by one of the network's names, as far as the end said so."""
-        network = self._world.networks.get(meeting.network)
+        network = self.world.networks.get(meeting.network)
         if network is None or not network.names or isinstance(meeting.peer, Unit):
             return None
-        return None if network in self._containing(meeting.peer) else network
+        return None if network in self.containing(meeting.peer) else network
 
     def grounds(self, meeting: Meeting, learned: Network | None) -> _Grounds:
         """What there is to decide a flow by; ``learned`` is what the world in force says of it."""
@@ -115,31 +138,13 @@ class View:
             for placed in self.rules(unit, direction)
             if decide.takes(placed.rule, meeting.protocol, meeting.port)
         )
-        default, _ = default_action(self._world.namespaces, unit.namespace, direction)
+        default, _ = default_action(self.world.namespaces, unit.namespace, direction)
         if isinstance(peer, Unit):
             return _Grounds(taking, peer, (), default)
-        certain = self._containing(peer)
+        certain = self.containing(peer)
         if learned is not None:
-            certain += [each for each in self._named if each.id == learned.id and {*learned.names} <= {*each.names}]
-        return _Grounds(taking, Stranger(peer, tuple(certain)), self._named, default)
-
-    def _containing(self, address: str) -> list[Network]:
-        return self._rulebook.containing(prefixes.parse_address(address))
-
-    def rules(self, unit: Unit, direction: Direction) -> tuple[PlacedRule, ...]:
-        """The rules that count for a unit, which need not be in the world any more; found once."""
-        known = self._rules.get((unit.id, direction))
-        if known is not None and known[0] is unit:
-            return known[1]
-        rulesets = selection.counting(unit, self._rulebook.selecting(unit.namespace, unit.tags))
-        same = direction, *(ruleset.id for ruleset in rulesets)
-        found = self._shared.get(same)
-        if found is None:
-            found = self._shared[same] = tuple(selection.rules_of(rulesets, direction))
-        if len(self._rules) >= REMEMBERED:
-            self._rules.clear()
-        self._rules[unit.id, direction] = unit, found
-        return found
+            certain += [each for each in self.named if each.id == learned.id and {*learned.names} <= {*each.names}]
+        return _Grounds(taking, Stranger(peer, tuple(certain)), self.named, default)
 
     def opinion(self, meeting: Meeting, grounds: _Grounds) -> Opinion:
         """What this world decides."""
@@ -170,27 +175,87 @@ class View:
         deciding = [placed.rule for placed in grounds.rules if not placed.rule.observed]
         if by_address.action == "Allow":
             refusable = grounds.default == "Reject" or any(
-                rule.action == "Reject" and self._populated(rule.object) for rule in deciding
+                rule.action == "Reject" and self.populated(rule.object) for rule in deciding
             )
             return Opinion("Allow", by_address.rule, "no identity") if refusable else by_address
         allowable = grounds.default == "Allow" or any(
-            rule.action == "Allow" and self._populated(rule.object) for rule in deciding
+            rule.action == "Allow" and self.populated(rule.object) for rule in deciding
         )
         if by_address.action == "Reject" and allowable:
             return Opinion("Unknown", doubt="identity")
         return by_address
 
 
-def otherwise(live: View, draft: View, meeting: Meeting) -> Opinion | None:
-    """What the world of ``draft`` decides about a flow; None where that is what the world of ``live`` does."""
-    learned = live.learned(meeting)
-    before, after = live.grounds(meeting, learned), draft.grounds(meeting, learned)
-    if before == after:
-        return None
-    found = draft.opinion(meeting, after)
-    if found.action != "Unknown" and found == live.opinion(meeting, before):
-        return None
-    return found
+class Overlay(View):
+    """The world of ``live`` with some alterations made, of rulesets and networks; follows it by itself.
+
+    Costs what is altered, and once for each unit that is asked about: what the alterations do not touch is ``live``'s.
+    """
+
+    def __init__(self, live: View, alterations: Iterable[Alteration]) -> None:
+        super().__init__(live.populated)
+        self._live = live
+        self._opinions: dict[Meeting, Opinion | None] = {}
+        altered: dict[str, dict[str, Any]] = {"rulesets": {}, "networks": {}}
+        for part, key, entry in alterations:
+            altered[part][key] = entry
+        self._touched = {part: frozenset(entries) for part, entries in altered.items()}
+        come = {part: {key: each for key, each in entries.items() if each} for part, entries in altered.items()}
+        self._own = dataclasses.replace(EMPTY, rulesets=come["rulesets"], networks=come["networks"])
+        self._rulebook.follow(self._own)
+
+    def catch_up(self) -> None:
+        """Forget what was found, if policy is another than when it was."""
+        live = self._live
+        self.world = live.world
+        if self.policy != live.policy:
+            self.policy = live.policy
+            self._rules.clear()
+            self._opinions.clear()
+            touched = self._touched["networks"]
+            own = self._own.networks.values()
+            kept = [network for network in live.named if network.id not in touched]
+            self.named = (*kept, *(network for network in own if network.names))
+
+    def selecting(self, unit: Unit) -> list[Ruleset]:
+        """Every ruleset whose subject selects a unit, in force or not."""
+        touched = self._touched["rulesets"]
+        return [each for each in self._live.selecting(unit) if each.id not in touched] + super().selecting(unit)
+
+    def containing(self, address: str) -> list[Network]:
+        """Every network that has an address by its prefixes."""
+        touched = self._touched["networks"]
+        found = [each for each in self._live.containing(address) if each.id not in touched]
+        return sorted(found + super().containing(address), key=lambda network: network.id)
+
+    def _find(self, unit: Unit, direction: Direction) -> tuple[PlacedRule, ...]:
+        """Those of ``live``, the same object, where nothing is altered."""
+        found, same = super()._find(unit, direction), self._live.rules(unit, direction)
+        return same if found == same else found
+
+    def otherwise(self, meeting: Meeting) -> Opinion | None:
+        """What is decided about a flow; None where that is what the live world does."""
+        self.catch_up()
+        live, known = self._live, isinstance(meeting.peer, Unit) or not self._touched["networks"]
+        if known and self.rules(meeting.unit, meeting.direction) is live.rules(meeting.unit, meeting.direction):
+            return None
+        if not meeting.heard:  # depends on which units there are
+            return self._otherwise(meeting)
+        if meeting not in self._opinions:
+            if len(self._opinions) >= REMEMBERED:
+                self._opinions.clear()
+            self._opinions[meeting] = self._otherwise(meeting)
+        return self._opinions[meeting]
+
+    def _otherwise(self, meeting: Meeting) -> Opinion | None:
+        learned = self._live.learned(meeting)
+        before, after = self._live.grounds(meeting, learned), self.grounds(meeting, learned)
+        if before == after:
+            return None
+        found = self.opinion(meeting, after)
+        if found.action != "Unknown" and found == self._live.opinion(meeting, before):
+            return None
+        return found
 
 
 def _settled(matching: Iterable[PlacedRule], default: Action) -> Opinion:

@@ -10,18 +10,16 @@ import pytest
 
 from tests.unit.policy.shop import keyed, network, rule, ruleset, unit, world
 from watchword.model.expressions import Expression, matches
-from watchword.policy import decide, shadow
-from watchword.policy.shadow import Meeting, Opinion, View, otherwise
+from watchword.policy import decide, shadow, versions
+from watchword.policy.shadow import Meeting, Opinion, Overlay, View
 from watchword.policy.tables import Direction
-from watchword.policy.world import Namespace, Network, World
+from watchword.policy.world import Alteration, Namespace, Network, World
 
 SQL = 5432
 OFFICE = network("office", "/shop", "192.0.2.0/24", "!192.0.2.128/25", tags=("net=office",))
-ASKED: list[str] = []
 
 
 def populated(expression: Expression) -> bool:
-    ASKED.append(str(expression))
     return any(matches(expression, each.tags) for each in world().units.values())
 
 
@@ -31,9 +29,19 @@ def view(of: World) -> View:
     return made
 
 
+def over(live: View, draft: World) -> Overlay:
+    """``draft`` as what it alters in ``live``."""
+    return Overlay(live, altering(live.world, draft))
+
+
+def altering(live: World, draft: World) -> list[Alteration]:
+    found = versions.alterations(live, draft)
+    return [each for each in found if each.part in ("rulesets", "networks")]
+
+
 def beside(live: World, draft: World, **meeting: Any) -> Opinion | None:
     given = {"unit": live.units["web"], "peer": live.units["db"], "direction": "out", "protocol": 6, "port": SQL}
-    return otherwise(view(live), view(draft), Meeting(**{**given, **meeting}))
+    return over(view(live), draft).otherwise(Meeting(**{**given, **meeting}))
 
 
 def with_rules(*out: Any, inc: Any = (), networks: tuple[Network, ...] = (OFFICE,), **changes: Any) -> World:
@@ -84,18 +92,11 @@ WORLDS = [
 ]
 
 
-def test_only_so_many_units_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow, "REMEMBERED", 3)
-    made = view(LIVE)
-    for number in range(9):
-        assert len(made.rules(unit(f"u{number}", number, "e1", "app=web"), "out")) == 1
-        assert len(made._rules) == number % 3 + 1
-
-
 @pytest.mark.parametrize(("live", "draft"), [*itertools.permutations(range(len(WORLDS)), 2)])
 def test_who_is_known_is_decided_as_the_world_decides(live: int, draft: int) -> None:
     before, after = WORLDS[live], WORLDS[draft]
-    views = view(before), view(after)
+    after = versions.altered(before, before.revision, altering(before, after))
+    overlay = over(view(before), after)
     directions: tuple[Direction, Direction] = ("in", "out")
     peers: list[Any] = [
         *before.units.values(),
@@ -108,7 +109,7 @@ def test_who_is_known_is_decided_as_the_world_decides(live: int, draft: int) -> 
     flows = ((6, SQL), (6, 6001), (17, 53), (1, 0))
     for mine, peer, direction, (protocol, port) in itertools.product(before.units.values(), peers, directions, flows):
         meeting = Meeting(mine, peer, direction, protocol, port)
-        found = otherwise(*views, meeting)
+        found = overlay.otherwise(meeting)
         was, now = (_decided(each, meeting) for each in (before, after))
         assert (was if found is None else found) == now, meeting
 
@@ -236,24 +237,79 @@ def test_what_the_enforcer_itself_refuses_no_draft_allows() -> None:
 # --- from one world to the next -----------------------------------------------------------------
 
 
-def test_a_view_follows() -> None:
-    live, draft = view(LIVE), view(LIVE)
-    meeting = Meeting(LIVE.units["web"], LIVE.units["db"], "out", 6, SQL)
-    assert otherwise(live, draft, meeting) is None
-    draft.follow(NOTHING)
-    assert otherwise(live, draft, meeting) == Opinion("Reject")
-    draft.follow(dataclasses.replace(NOTHING, networks={"site": SITE}))
-    draft.follow(dataclasses.replace(LIVE, networks={}, namespaces={"/": Namespace("/", "Reject", "Reject")}))
-    assert otherwise(live, draft, meeting) is None
-    relabelled = unit("web", 11, "e1", "app=other")
-    assert otherwise(live, draft, dataclasses.replace(meeting, unit=relabelled)) is None
-    assert live.rules(relabelled, "out") == ()
-    web, second = LIVE.units["web"], unit("web-2", 13, "e1", "app=web")
-    assert live.rules(web, "out") is live.rules(web, "out") is live.rules(second, "out"), "found once"
-    assert live.rules(web, "in") == ()
-    address = dataclasses.replace(meeting, peer="198.51.100.9")
-    live.follow(named())
-    draft.follow(named(SITE_ALLOWED))
-    assert otherwise(live, draft, address) == Opinion("Unknown", doubt="names")
-    draft.follow(with_rules(SITE_ALLOWED))
-    assert otherwise(live, draft, address) is None
+def test_what_is_altered_in_the_live_world_is_altered_beneath_a_draft() -> None:
+    live = view(LIVE)
+    draft = Overlay(live, [Alteration("rulesets", "more", ruleset("more", "/shop", [["app=web"]]))])
+    meeting = Meeting(LIVE.units["web"], LIVE.units["job"], "out", 6, SQL)
+    assert draft.otherwise(meeting) is None
+    more = ruleset("more", "/shop", [["app=web"]], out=[rule("Allow", [["app=job"]], "any")])
+    draft = Overlay(live, [Alteration("rulesets", "more", None), Alteration("rulesets", "more", more)])
+    assert draft.otherwise(meeting) == Opinion("Allow", "more/out/0")
+    assert draft.otherwise(dataclasses.replace(meeting, unit=unit("web", 11, "e1", "app=other"))) is None
+    live.follow(with_rules(rule("Reject", [["app=job"]], "any")))
+    assert draft.otherwise(meeting) is None
+    live.follow(dataclasses.replace(live.world, rulesets={"more": ruleset("more", "/", [["app=web"]], fallback=True)}))
+    assert draft.otherwise(meeting) == Opinion("Allow", "more/out/0")
+    live.follow(dataclasses.replace(live.world, rulesets={"more": more}))
+    assert draft.otherwise(meeting) is None
+    closed = Overlay(live, [Alteration("rulesets", "more", None)])
+    assert closed.otherwise(meeting) == Opinion("Reject")
+    live.follow(dataclasses.replace(live.world, namespaces={"/": Namespace("/", "Allow", "Allow")}))
+    assert closed.otherwise(meeting) == Opinion("Allow")
+    assert closed.world is live.world
+
+
+def test_networks_of_both_worlds_are_looked_at() -> None:
+    live = view(named(SITE_ALLOWED))
+    address = Meeting(LIVE.units["web"], "198.51.100.9", "out", 6, SQL)
+    assert Overlay(live, []).otherwise(address) is None
+    gone = Overlay(live, [Alteration("networks", "site", None)])
+    assert gone.otherwise(address) == Opinion("Reject"), "the live verdict is not known, the draft's is"
+    live.follow(named(SITE_ALLOWED, entries=("198.51.100.0/24",)))
+    assert gone.otherwise(address) == Opinion("Reject")
+    more = dataclasses.replace(SITE, id="a", names=("example.org",), tags=frozenset({"net=more"}))
+    both = Overlay(live, [Alteration("networks", "a", more)])
+    assert both.otherwise(address) is None
+    both.catch_up()
+    assert [each.id for each in both.named] == ["site", "a"]
+    wide = dataclasses.replace(OFFICE, id="a", entries=("198.51.0.0/16",))
+    assert [each.id for each in Overlay(live, [Alteration("networks", "a", wide)]).containing("198.51.100.9")] == [
+        "a",
+        "site",
+    ]
+
+
+def test_what_was_found_is_kept_while_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "REMEMBERED", 2)
+    live = view(LIVE)
+    draft = over(live, NOTHING)
+    meetings = [Meeting(LIVE.units["web"], LIVE.units["db"], "out", 6, port) for port in (SQL, 1, 2, SQL, 1)]
+    found = []
+    for meeting in meetings:
+        assert (
+            draft.otherwise(meeting) == draft.otherwise(meeting) == (Opinion("Reject") if meeting.port == SQL else None)
+        )
+        found.append(len(draft._opinions))
+    assert found == [1, 2, 1, 2, 1]
+    live.follow(dataclasses.replace(LIVE, rulesets={}))
+    assert draft.otherwise(meetings[0]) is None
+    assert draft._opinions == {}, "what was found is found anew, and there is nothing to find"
+    assert live.rules(LIVE.units["web"], "out") == ()
+    known = [draft.rules(LIVE.units["db"], "in") for _ in range(2)]
+    assert known[0] is known[1]
+
+
+def test_only_so_many_units_are_remembered_and_each_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "REMEMBERED", 3)
+    made = view(LIVE)
+    for number in range(9):
+        assert len(made.rules(unit(f"u{number}", number, "e1", "app=web"), "out")) == 1
+        assert len(made._rules) == number % 3 + 1
+    web = LIVE.units["web"]
+    assert made.rules(web, "out") is made.rules(web, "out")
+    assert made.rules(web, "in") == ()
+    assert made.rules(unit("web", 11, "e1", "app=other"), "out") == ()
+    made.follow(dataclasses.replace(LIVE, units={}))
+    assert len(made._rules) > 0, "units alone change no rules"
+    made.follow(dataclasses.replace(LIVE, networks={}))
+    assert len(made._rules) == 0
