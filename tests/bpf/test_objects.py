@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from testbed.remains import ensure_bpffs
-from watchword.enforcer.datapath.base import DatapathError
-from watchword.enforcer.datapath.ebpf.datapath import OBJECTS
+from watchword.enforcer.datapath.base import DatapathError, FeatureMissing
+from watchword.enforcer.datapath.ebpf.datapath import OBJECTS, EbpfDatapath
 from watchword.enforcer.datapath.ebpf.object import BpfObject
 
 PROGRAMS = {
@@ -83,3 +83,10 @@ def test_a_program_that_the_kernel_refuses_says_why(tmp_path: Path, pins: Path) 
     with pytest.raises(DatapathError, match=r"open broken\.bpf\.o"):
         BpfObject(broken, pins)
     assert list(pins.iterdir()) == []
+
+
+def test_a_host_without_a_bpf_file_system_is_told_so(tmp_path: Path) -> None:
+    """What could not outlive the agent is not begun."""
+    datapath = EbpfDatapath(tmp_path, tmp_path / "pins")
+    with pytest.raises(FeatureMissing, match="the kernel lacks a bpffs at .*: mount -t bpf bpf /sys/fs/bpf"):
+        datapath.install()

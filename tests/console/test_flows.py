@@ -101,6 +101,8 @@ async def test_a_batch_is_stored_once(console: Running, client: httpx2.AsyncClie
         await edge.answer(messages.ReportsAccepted)
         await edge.send(messages.FlowReports(sequence=8, records=(record(identifier),)))
         await edge.answer(messages.ReportsAccepted)
+        await edge.send(messages.FlowReports(sequence=5, records=(record(identifier),)))
+        assert (await edge.answer(messages.ReportsAccepted)).sequence == 8, "who has forgotten where it was is told"
     assert len(await stored(client)) == 3
     for _ in range(50):
         if (await client.get("/v1/enforcers/edge")).json()["lostReports"] == 3:

@@ -32,6 +32,9 @@ BATCH_LIMIT = 4000
 #: Added to the last known sequence at a start: more than could have been lost with an unwritten file.
 _SKIP = 1_000_000
 
+#: A number that is further ahead (in milliseconds, as numbers are made at first) is none of ours: a century.
+_LEAP = 100 * 366 * 86400 * 1000
+
 _FILE = "reports"
 
 #: The fields of a sample that count.
@@ -114,10 +117,14 @@ class Reports:
         """The Console has everything up to ``sequence``; True when that was the batch under way.
 
         A datapath marks as reported only what this process has read from it. What an earlier process
-        had read is kept here instead, until it has been read again.
+        had read is kept here instead, until it has been read again. A number beyond that of a batch made
+        here was given before what is known here: the batch gets a later one, and is still to be sent.
         """
         pending, told = self._state.pending, self._told()
         if pending is None or sequence < pending.batch.sequence:
+            return False
+        if not self._inherited and 0 < sequence - pending.batch.sequence < _LEAP:
+            self._renumber(pending, sequence + 1)
             return False
         if self._inherited:
             told = pending.samples if self._state.boot == self._boot else ()
@@ -135,6 +142,14 @@ class Reports:
             _log.warning("%s", error)
             self._state = after
         return True
+
+    def _renumber(self, pending: _Pending, sequence: int) -> None:
+        batch = msgspec.structs.replace(pending.batch, sequence=sequence)
+        state = _State(self._state.boot, sequence, self._state.lost, _Pending(batch, pending.samples), self._state.told)
+        try:
+            self._adopt(state)
+        except StorageError as error:  # the Console will say so again
+            _log.warning("%s", error)
 
     def _told(self) -> tuple[FlowSample, ...]:
         return self._state.told if self._state.boot == self._boot else ()

@@ -120,7 +120,7 @@ class UnitsAccepted(_Message, frozen=True, tag="units-accepted"):
 
 
 class ReportsAccepted(_Message, frozen=True, tag="reports-accepted"):
-    """All reports up to and including ``sequence`` are stored."""
+    """All reports up to and including ``sequence`` are stored; a later one than the last says that this was not."""
 
     sequence: int
 

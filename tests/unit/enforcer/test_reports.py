@@ -33,7 +33,7 @@ class Ledger:
             self.lost += batch.lost
             for record in batch.records:
                 self.connections[record.port] += record.connections
-        return batch.sequence
+        return self.sequences[-1]
 
 
 class Bench:
@@ -245,6 +245,30 @@ def test_sequences_grow_over_restarts_and_reboots(bench: Bench) -> None:
     bench.report()
     assert len(bench.ledger.sequences) == 5
     assert bench.ledger.sequences == sorted(set(bench.ledger.sequences))
+
+
+def test_numbers_that_were_forgotten_are_taken_up_again(bench: Bench, tmp_path: Path) -> None:
+    """The file is damaged and the clock has gone back a year: a batch that the Console takes for an old one gets in."""
+    bench.flow(80, times=3)
+    bench.report()
+    (tmp_path / "reports").write_bytes(b"\xc1")
+    bench.restart(now=1.0)
+    bench.flow(80, times=2)
+    batch = bench.make()
+    assert batch is not None
+    assert not bench.reports.stored(bench.ledger.take(batch), bench.datapath)
+    assert bench.ledger.connections == {80: 3}
+    bench.deliver()
+    assert bench.ledger.connections == {80: 5}
+    assert bench.ledger.sequences == sorted(set(bench.ledger.sequences))
+
+
+def test_an_answer_from_nowhere_moves_no_number(bench: Bench) -> None:
+    bench.flow(80)
+    batch = bench.make()
+    assert batch is not None
+    assert bench.reports.stored(2**62, bench.datapath)
+    assert bench.reports.sequence == batch.sequence
 
 
 def test_after_a_reboot_the_kernel_counts_from_nothing(bench: Bench) -> None:

@@ -59,16 +59,16 @@ class SqliteFlowStore:
             last = await connection.scalar(select(func.max(reports_table.c.id)))
         return cls(database, int(last, 16) if last else 0)
 
-    async def append(self, enforcer: str, sequence: int, reports: Sequence[FlowReport]) -> bool:
-        """Store a batch once."""
+    async def append(self, enforcer: str, sequence: int, reports: Sequence[FlowReport]) -> int | None:
+        """Store a batch once; the newest number stored, if that was before."""
         async with self._appending:
             return await self._append(enforcer, sequence, reports)
 
-    async def _append(self, enforcer: str, sequence: int, reports: Sequence[FlowReport]) -> bool:
+    async def _append(self, enforcer: str, sequence: int, reports: Sequence[FlowReport]) -> int | None:
         async with self._database.writing() as connection:
             known = await connection.scalar(select(sequences.c.sequence).where(sequences.c.enforcer_id == enforcer))
             if known is not None and known >= sequence:
-                return False
+                return int(known)
             rows = [
                 records.row_values(Record(KIND, msgspec.structs.replace(report, id=_identifier(number))))
                 for number, report in enumerate(reports, self._newest + 1)
@@ -82,7 +82,7 @@ class SqliteFlowStore:
         self._newest += len(rows)  # only a committed number counts as taken
         self._news.set()
         self._news = asyncio.Event()
-        return True
+        return None
 
     async def query(self, query: FlowQuery) -> list[FlowReport]:
         """Reports in order of arrival, or against it."""

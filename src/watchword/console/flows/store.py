@@ -29,10 +29,10 @@ class FlowQuery:
 class FlowStore(Protocol):
     """Keeps flow reports in the order in which they arrived; their IDs ascend in that order."""
 
-    async def append(self, enforcer: str, sequence: int, reports: Sequence[FlowReport]) -> bool:
-        """Store a batch with a new ID for each report; false if it, or a later one, is stored already.
+    async def append(self, enforcer: str, sequence: int, reports: Sequence[FlowReport]) -> int | None:
+        """Store a batch with a new ID for each report; the newest number stored, if it or a later one is already.
 
-        When this returns, the batch survives a crash.
+        When this returns None, the batch survives a crash.
         """
 
     async def query(self, query: FlowQuery) -> list[FlowReport]:

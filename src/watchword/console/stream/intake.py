@@ -185,9 +185,11 @@ class Intake:
         ]
         if len(reports) < len(message.records):
             log.warning("flow records refused", enforcer=self._id, count=len(message.records) - len(reports))
-        if await self._parts.flows.append(self._id, message.sequence, reports):
+        newest = await self._parts.flows.append(self._id, message.sequence, reports)
+        if newest is None:
             self._parts.presence.lost_reports(self._id, message.lost)
-        await self._channel.send(messages.ReportsAccepted(sequence=message.sequence))
+        # more than was asked about tells an Enforcer that it has forgotten where it was
+        await self._channel.send(messages.ReportsAccepted(sequence=message.sequence if newest is None else newest))
 
     def _status(self, message: messages.Status) -> None:
         counters = {
