@@ -88,5 +88,5 @@ def test_a_program_that_the_kernel_refuses_says_why(tmp_path: Path, pins: Path) 
 def test_a_host_without_a_bpf_file_system_is_told_so(tmp_path: Path) -> None:
     """What could not outlive the agent is not begun."""
     datapath = EbpfDatapath(tmp_path, tmp_path / "pins")
-    with pytest.raises(FeatureMissing, match="the kernel lacks a bpffs at .*: mount -t bpf bpf /sys/fs/bpf"):
+    with pytest.raises(FeatureMissing, match=r"the kernel lacks a bpffs at .*: mount -t bpf bpf /sys/fs/bpf"):
         datapath.install()
