@@ -181,7 +181,7 @@ class Handshakes:
                 flips = bool({"flip", "option", "kind", "exid", "length", "cut", "badge"} & set(bend))
                 self._send(answering, bend, _SYNACK, plan["seq"], called.seq + 1, option if flips else spoiled)
             aborted = self._aborted(near, ends)
-            if plan["prove"] and not (aborted and plan["acks"]):
+            if plan["prove"] and not (aborted and plan["acks"]) and not self._oracle.may_be_connected(ends):
                 self._send(answering, {}, _SYNACK, plan["seq"], called.seq + 1, option)
                 self._connected(answering, near, called, transcript_of(syn, proved).ack_proof(KEY))
             self._oracle.forget(ends)
@@ -248,7 +248,7 @@ class Handshakes:
             bytes.fromhex(bend.get("payload", "")),
             bend.get("words"),
         )
-        self._oracle.sent(Ends(source, port, plan["to"]), ack & 0xFFFFFFFF, options)
+        self._oracle.sent(Ends(source, port, plan["to"]), ack & 0xFFFFFFFF, body[20 : (body[12] >> 4) * 4])
         return list(_wrapped(version, source, body, bend))
 
     def _option(self, bend: Bend, option: bytes, answer: bytes) -> bytes:

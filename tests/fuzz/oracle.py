@@ -111,6 +111,16 @@ class Oracle:
         reading = read(packet)
         return reading is not None and reading.piece == "whole" and self._ruled(reading, "in")
 
+    def said(self, packet: bytes) -> None:
+        """The unit sends this, perhaps to its own host: a unit may speak to itself, and that is a flow too."""
+        reading = read(packet)
+        if reading is None or reading.piece == "later":
+            return
+        to = reading.destination
+        if to in terms.HOST.values() or not any(to[:-1]) or not any(to) or (len(to) == 4 and to[0] == 127):
+            self._flows.add(reading.flow(incoming=False))
+            self._flows.add(reading.flow(incoming=True))
+
     def may_be_answered(self, packet: bytes) -> bool:
         """Whether the kernel may answer an echo request: this is its answer, and the request was for the unit."""
         reading = read(packet)

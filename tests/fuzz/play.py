@@ -108,6 +108,7 @@ class Rounds:
         self._target.send(packet)
 
     def _say(self, packet: bytes) -> None:
+        self._oracle.said(packet)
         self._target.say(packet)
 
     def _settle(self, way: str) -> None:
