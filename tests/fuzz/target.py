@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ _TAP, _NO_PI, _VNET_HDR = 0x0002, 0x1000, 0x4000
 _NEEDS_CHECKSUM = 1
 _HEADER = 10  # struct virtio_net_hdr
 _ETHERNET = 14
+_SIOCGIFFLAGS, _RUNNING = 0x8913, 0x40
+_PATIENCE = 30.0
 _TYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 _IPV6_RECVHOPLIMIT, _IPV6_HOPLIMIT = 51, 52
 LINGER = struct.pack("ii", 1, 0)
@@ -46,6 +49,7 @@ class Target:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as probe:
             probe.bind((terms.DEVICE, 0))
             self._mac: bytes = probe.getsockname()[4] + bytes(6)
+            _await_carrier(probe)
         self._poll = select.epoll()
         self._sockets: dict[int, tuple[str, socket.socket]] = {}
         self.listeners = [
@@ -177,6 +181,19 @@ class Target:
             each.close()
         self._poll.close()
         os.close(self._tap)
+
+
+def _await_carrier(probe: socket.socket) -> None:
+    """Until the kernel has noticed that somebody holds the other end, the device loses what is sent."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        told = fcntl.ioctl(probe, _SIOCGIFFLAGS, struct.pack("40s", terms.DEVICE.encode()))
+        (flags,) = struct.unpack_from("=H", told, 16)
+        if flags & _RUNNING:
+            time.sleep(0.1)  # the queue is put in place right after
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"{terms.DEVICE} did not come up within {_PATIENCE} s")
 
 
 def _packed(host: str) -> bytes:
