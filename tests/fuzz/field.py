@@ -108,6 +108,7 @@ def _wire(host: Host) -> None:
         f"link set {name} up",
     ):
         host.run(["ip", *command.split()])
+    host.run(["tc", "qdisc", "replace", "dev", name, "root", "noqueue"])  # nothing waits for another processor
     for key, value in _SYSCTLS.items():
         host.sysctl(key, value)
 

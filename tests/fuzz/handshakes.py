@@ -58,8 +58,8 @@ class Handshakes:
 
     def play(self, plan: Plan) -> None:
         """One plan from its beginning to its end; raises :class:`Finding`."""
-        for _ in self._target.heard():
-            pass
+        for packet in self._target.heard():  # what was late may have begun a flow
+            self._oracle.may_leave(packet)
         if plan["kind"] == "call":
             self._call(plan)
         else:
