@@ -94,7 +94,16 @@ async def test_administrators_of_the_units_namespace_may_and_it_is_written_down(
 
 @pytest.mark.parametrize(
     ("changes", "status"),
-    [({"address": "db"}, 422), ({"port": 0}, 422), ({"patience": 60}, 422), ({"name": "nobody"}, 404), ({"x": 1}, 422)],
+    [
+        ({"address": "db"}, 422),
+        ({"port": 0}, 422),
+        ({"patience": 60}, 422),
+        ({"name": "nobody"}, 404),
+        ({"x": 1}, 422),
+        ({"protocol": "icmp"}, 422),
+        ({"protocol": "udp", "complete": True}, 422),
+        ({"protocol": "gre"}, 422),
+    ],
 )
 async def test_what_cannot_be_asked(
     console: Running, client: httpx2.AsyncClient, changes: dict[str, Any], status: int

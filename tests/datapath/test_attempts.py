@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.datapath.ground import CLIENT, SERVER, Ground, grounds, says
 from tests.datapath.pinging import attempted, sighted
-from watchword.enforcer.attempt import Call
+from watchword.enforcer.attempt import ECHO, Attempted, Call
 
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
@@ -34,7 +35,9 @@ def listener(ground: Ground) -> Iterator[socket.socket]:
 
 def call(ground: Ground, port: int, version: int = 4, quiet: bool = True, patience: float = 2.0) -> Call:
     side = ground.client
-    return Call(str(side.host.cgroup), side.badge, ground.server.host.address(version), port, patience, quiet, False)
+    return Call(
+        str(side.host.cgroup), side.badge, ground.server.host.address(version), port, patience, quiet, inside=False
+    )
 
 
 def half_open(ground: Ground) -> int:
@@ -92,15 +95,76 @@ def test_policy_binds_an_attempt_like_any_call(ground: Ground, listener: socket.
     client.apply()
     with attempted(client.host, call(ground, port)) as made:
         assert (made.stage, made.wire.answer, made.wire.identified) == ("refused", "syn-ack", True)
-        assert made.refusal is not None
-        assert (made.refusal.peer_badge, made.refusal.reason) == (SERVER, "policy")
+        assert made.decided is not None
+        assert (made.decided.peer_badge, made.decided.reason) == (SERVER, "policy")
     ground.allow()
     server.apply(says(server.badge, CLIENT, "in", "Reject", explicit=True, rule="no"))
     with attempted(client.host, call(ground, port)) as made:
-        assert (made.stage, made.wire.answer, made.refusal) == ("reset", "rst", None)
+        assert (made.stage, made.wire.answer, made.decided) == ("reset", "rst", None)
     server.apply()
     with attempted(client.host, call(ground, port, patience=0.3)) as made:
         assert (made.stage, made.wire.answer, made.wire.announced) == ("silent", "", True)
     assert {(flow.action, flow.rule) for flow in server.flows(port)} == {("Reject", "no"), ("Reject", "")}
     with pytest.raises(TimeoutError):
         listener.accept()
+
+
+NETWORK = 99
+PROTOCOLS = {"icmp": {4: 1, 6: 58}, "udp": {4: 17, 6: 17}}
+
+
+def anybody(ground: Ground, *, server_too: bool = True) -> None:
+    """Client and server may send each other anything, by identity and by address; or the client alone thinks so."""
+    everywhere = {"0.0.0.0/0": NETWORK, "::/0": NETWORK}
+    for side, peer in ((ground.client, SERVER), (ground.server, CLIENT)):
+        ways = [says(side.badge, who, way) for who in (peer, NETWORK) for way in ("in", "out")]
+        side.apply(*(ways if server_too or side is ground.client else ()), prefixes=everywhere)
+
+
+@pytest.fixture
+def opened() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@VERSIONS
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_other_protocols_are_tried_by_one_packet(
+    ground: Ground, opened: contextlib.ExitStack, version: int, name: str
+) -> None:
+    """An echo request, which the other kernel answers, and an empty datagram, which an application may."""
+    port = ground.port() if name == "udp" else 0
+    protocol = PROTOCOLS[name][version]
+    asked = ECHO.get(protocol, port)
+
+    def tried(patience: float = 2.0) -> Attempted:
+        side, to = ground.client, ground.server.host.address(version)
+        made = Call(str(side.host.cgroup), side.badge, to, port, patience, True, protocol, inside=False)
+        with attempted(side.host, made) as found:
+            return found
+
+    anybody(ground)
+    if name == "udp":
+        found = tried()
+        assert (found.stage, found.wire.error) == ("reset", "ECONNREFUSED")
+        listening = opened.enter_context(ground.server.app.make(socket.AF_INET6, socket.SOCK_DGRAM, bind=("::", port)))
+        found = tried(0.5)
+        listening.settimeout(2)
+        assert listening.recv(10) == b""
+        assert found.stage == "silent"
+    else:
+        found = tried()
+        assert (found.stage, found.wire.answer) == ("opened", "reply")
+        assert 0 < found.wire.rtt_us < 2_000_000
+    assert found.decided is not None
+    assert (found.decided.action, found.decided.rule, found.decided.port) == ("Allow", "rule", asked)
+    anybody(ground, server_too=False)
+    found = tried(0.5)
+    assert found.stage == "silent"
+    (refused,) = [flow for flow in ground.server.flows(asked) if flow.action == "Reject" and flow.protocol == protocol]
+    assert refused.direction == "incoming"
+    ground.client.apply()
+    found = tried(0.3)
+    assert (found.stage, found.wire.sent) == ("refused", 0)
+    assert found.decided is not None
+    assert (found.decided.action, found.decided.reason) == ("Reject", "policy")

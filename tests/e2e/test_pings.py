@@ -165,6 +165,18 @@ def test_a_translated_destination_is_seen_for_what_it_is(estate: Estate) -> None
     assert (found["path"]["sourceTranslated"], found["path"]["destinationTranslated"]) == (False, True)
 
 
+@VERSIONS
+def test_an_echo_request_is_judged_at_both_ends(estate: Estate, version: int) -> None:
+    """Nobody may: web's own end refuses, as it has no rule for db's address."""
+    estate.made.until(lambda: "Too many pings" not in estate.last(estate.web, estate.db.address(version)))
+    found = json.loads(estate.done.stdout)
+    assert (found["protocol"], found["outcome"], codes(found)) == ("icmp", "refused", ["refused-here"])
+    assert (found["near"]["action"], found["near"]["policyID"]) == ("Reject", "default")
+    found = estate.ping(estate.web, PORT, "--udp", version=version)
+    assert (found["protocol"], found["port"]) == ("udp", PORT)
+    assert found["outcome"] in ("refused", "reset", "silent")
+
+
 def test_root_of_the_host_may_ask_its_own_enforcer(estate: Estate) -> None:
     command = [WATCHWORD, "ping", "web", f"{estate.db.ipv4}:{PORT}", "--local", "--json"]
     command += ["--settings", str(estate.made.settings(estate.web))]
@@ -180,7 +192,7 @@ def test_pings_are_written_down_and_mistakes_are_named(estate: Estate) -> None:
     activities = made.told("api", "list", "activities", "-r", "--filter", "operation == ping", "-n", "/shop")
     assert activities[-1]["targetName"] == "web"
     assert f"quiet ping from processingunit /shop web to {estate.db.ipv4} port {PORT}/tcp" in activities[-1]["message"]
-    for target, told in (("10.0.0.1", "is no address and port"), ("db:5432", "no IP address")):
+    for target, told in (("10.0.0.1:0", "is no address and port"), ("db:5432", "no IP address")):
         assert told in estate.asks("web", target).stderr
     assert "no unit's ID" in estate.asks("nobody", "10.0.0.1:80").stderr
 

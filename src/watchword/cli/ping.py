@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,10 +25,16 @@ def register(app: typer.Typer) -> None:
 
 def ping(
     unit: Annotated[str, typer.Argument(metavar="UNIT", help="Who calls: ID, name, or a tag that only it has.")],
-    target: Annotated[str, typer.Argument(metavar="ADDRESS:PORT", help="Such as 10.2.0.5:5432 or [fd00::5]:5432.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADDRESS[:PORT]", help="Such as 10.2.0.5:5432 or [fd00::5]:5432; without a port an echo request."
+        ),
+    ],
     complete: Annotated[
         bool, typer.Option("--complete", help="Go on to a connection, which is accepted and reset at once.")
     ] = False,
+    udp: Annotated[bool, typer.Option("--udp", help="An empty UDP datagram instead of TCP.")] = False,
     patience: Annotated[
         float, typer.Option("--patience", min=0.1, max=10.0, help="Seconds to wait for an answer.")
     ] = 3.0,
@@ -48,13 +55,17 @@ def ping(
     """
     from watchword.cli import output
 
-    address, port = endpoint(target)
+    address, port = endpoint(target, port_needed=udp or complete)
+    protocol = "icmp" if not port else "udp" if udp else "tcp"
+    if udp and complete:
+        raise Failure("--complete: a datagram makes no connection", "leave out one of the two", ExitCode.USAGE)
     if local:
         from watchword.cli.enforcer_settings import located
 
-        answer = _nearby(located(settings), unit, address, port, patience, complete)
+        answer = _nearby(located(settings), unit, protocol, address, port, patience, complete)
     else:
-        body = {"unit": unit, "address": address, "port": port, "patience": patience, "complete": complete}
+        body = {"unit": unit, "protocol": protocol, "address": address, "port": port, "patience": patience}
+        body["complete"] = complete
         if not json:
             output.note(f"{unit} calls {target} …")
         with connect(profile, namespace) as client:
@@ -67,11 +78,14 @@ def ping(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def endpoint(text: str) -> tuple[str, int]:
-    """Address and port out of ``ADDRESS:PORT``; IPv6 in brackets. Raises :class:`Failure`."""
+def endpoint(text: str, *, port_needed: bool = True) -> tuple[str, int]:
+    """Address and port out of ``ADDRESS:PORT``, IPv6 in brackets; an address alone has port 0. Raises Failure."""
     from watchword.model.prefixes import parse_address
     from watchword.model.problems import Invalid
 
+    if not port_needed:
+        with contextlib.suppress(Invalid):
+            return str(parse_address(text)), 0
     address, colon, port = text.rpartition(":")
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
@@ -87,17 +101,20 @@ def endpoint(text: str) -> tuple[str, int]:
         raise Failure(f"{address!r} is no IP address: {error.message}", error.remedy, ExitCode.USAGE) from None
 
 
-def _nearby(settings: Settings, unit: str, address: str, port: int, patience: float, complete: bool) -> dict[str, Any]:
+def _nearby(
+    settings: Settings, unit: str, protocol: str, address: str, port: int, patience: float, complete: bool
+) -> dict[str, Any]:
     """What this host's agent finds."""
     from watchword.cli.netstat import chosen
     from watchword.enforcer import directory, run
     from watchword.enforcer.errors import EnforcerError
 
+    number = {"tcp": 6, "udp": 17, "icmp": 58 if ":" in address else 1}[protocol]
     try:
         names = directory.stored(settings)
         known = names.unit(chosen(names, unit)[0])
         assert known is not None  # noqa: S101 - a badge of this host has a unit
-        found = run.ping(settings, known["id"], address, port, patience, complete=complete)
+        found = run.ping(settings, known["id"], number, address, port, patience, complete=complete)
     except EnforcerError as error:
         raise Failure(str(error)) from None
     near = found["near"]
@@ -105,7 +122,7 @@ def _nearby(settings: Settings, unit: str, address: str, port: int, patience: fl
         "unit": {"id": known["id"], "name": known["name"], "namespace": known["namespace"]},
         "address": address,
         "port": port,
-        "protocol": "tcp",
+        "protocol": protocol,
         "outcome": found["outcome"],
         "complete": complete,
         "near": _near(near, names) if near else None,
@@ -131,9 +148,9 @@ def _near(end: Mapping[str, Any], names: Any) -> dict[str, Any]:
 
 
 _OUTCOMES = {
-    "opened": "would connect",
+    "opened": "answered",
     "refused": "refused",
-    "reset": "answered with RST",
+    "reset": "nobody listens",
     "silent": "no answer",
     "unreachable": "unreachable",
 }
@@ -146,7 +163,8 @@ def _show(answer: Mapping[str, Any]) -> None:
     way = answer["path"]
     good = answer["outcome"] == "opened"
     rtt = f", {way['rttUs'] / 1000:.2f} ms" if way["rttUs"] else ""
-    head = f"{answer['unit']['name']} → {end(answer['address'], answer['port'])}/tcp: {_OUTCOMES[answer['outcome']]}"
+    to = end(answer["address"], answer["port"]) if answer["port"] else answer["address"]
+    head = f"{answer['unit']['name']} → {to}/{answer['protocol']}: {_OUTCOMES[answer['outcome']]}"
     output.say(head + rtt, style="green" if good else "bold red")
     for found in answer["findings"]:
         output.say(f"  {found['code']}: {found['text']}")
@@ -179,12 +197,14 @@ def _text(address: str, port: int) -> str:
 def _path(answer: Mapping[str, Any]) -> str:
     way = answer["path"]
     words = {True: "yes", False: "no", None: "not known"}
+    if answer["protocol"] != "tcp":
+        return f"path: listens: {words[answer.get('listens')]}, MTU: {way['mtu']}"
     told = [
         f"identity left: {words[way['identityLeft']]}",
         f"arrived: {words[way['identityArrived']]}",
         f"answered with identity: {words[way['answerIdentified']]}",
         f"listens: {words[answer.get('listens')]}",
-        f"SYNs: {way['sent']}",
+        f"sent: {way['sent']}",
     ]
     told += [f"{name}: {way[key]}" for name, key in (("MTU", "mtu"), ("MSS", "mss"), ("TTL", "ttl")) if way[key]]
     return "path: " + ", ".join(told)

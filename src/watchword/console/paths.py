@@ -145,7 +145,7 @@ class Paths:
         if not self._pings.speaks(unit.enforcer) or self._pings.retry_after(unit.enforcer):
             return
         try:
-            outcome, sighting = await self._pings.ping(unit, address, suspicion.port, _PATIENCE, quiet=True)
+            outcome, sighting = await self._pings.ping(unit, 6, address, suspicion.port, _PATIENCE, quiet=True)
         except PingFailed as error:
             log.info("a path could not be tried", unit=unit.id, address=address, reason=str(error))
             return
@@ -161,6 +161,8 @@ class Paths:
 
     async def learn(self, unit: Unit, address: str, port: int, outcome: PingOutcome, sighting: Sighting) -> None:
         """Remember what a ping has found of the path, or that it is whole."""
+        if outcome.protocol != 6:
+            return
         codes = [each.code for each in findings(outcome, sighting)]
         lost = tuple(code for code in codes if code in STRIPPED)
         key, now = (unit.enforcer, address), self._clock()

@@ -16,6 +16,7 @@ from watchword.wire.pings import PingOutcome
 Code = Literal[
     "proved",
     "by-address",
+    "arrived",
     "refused-here",
     "refused-there",
     "stripped-syn",
@@ -36,6 +37,7 @@ STRIPPED = frozenset({"stripped-syn", "stripped-answer", "stripped-ack"})
 
 #: A path for less than this carries no IPv6 (RFC 8200 section 5), and is worth a word with IPv4.
 _NARROW = 1280
+_TCP = 6
 
 
 class PingFinding(Part, frozen=True, kw_only=True):
@@ -51,11 +53,11 @@ class PathReport(Part, frozen=True, kw_only=True):
 
     identity_left: bool  # the SYN left with an identity
     identity_arrived: bool | None  # and arrived with it
-    answer: Literal["", "syn-ack", "rst"]
+    answer: Literal["", "syn-ack", "rst", "reply"]
     answer_identified: bool | None  # null without an answer
     source_translated: bool | None
     destination_translated: bool | None
-    sent: int  # SYNs
+    sent: int  # SYNs, or other packets
     rtt_us: int  # 0 without an answer
     ttl: int  # of the answer
     mss: int  # of the answer
@@ -89,9 +91,11 @@ def path(outcome: PingOutcome, sighting: Sighting) -> PathReport:
 
 def listens(outcome: PingOutcome, sighting: Sighting) -> bool | None:
     """Whether something listens there; None where that cannot be told."""
-    if outcome.wire.answer == "syn-ack":
+    if outcome.wire.answer in ("syn-ack", "reply"):
         return True
     far = sighting.end
+    if outcome.protocol != _TCP:
+        return False if outcome.stage == "reset" else None
     if far is not None:  # refusals are made at a listening socket
         return True
     return False if outcome.stage == "reset" and not far else None
@@ -99,7 +103,11 @@ def listens(outcome: PingOutcome, sighting: Sighting) -> bool | None:
 
 def findings(outcome: PingOutcome, sighting: Sighting) -> list[PingFinding]:
     """What is to be seen, the most telling first."""
-    found = [*_verdicts(outcome, sighting), *_stripped(outcome, sighting)]
+    found = _verdicts(outcome, sighting)
+    if outcome.protocol == _TCP:
+        found += _stripped(outcome, sighting)
+    elif sighting.end is not None and sighting.end.stage == "admitted" and outcome.stage == "silent":
+        found.append(PingFinding(code="arrived", text="the packet arrived and was let in; nobody answered it"))
     found.sort(key=lambda each: each.code not in STRIPPED)
     if not found:
         found = _silence(outcome, sighting.how)
@@ -190,7 +198,9 @@ def _stripped(outcome: PingOutcome, sighting: Sighting) -> list[PingFinding]:
 
 def _silence(outcome: PingOutcome, how: How) -> list[PingFinding]:
     if outcome.stage == "reset":
-        return [PingFinding(code="nobody-listens", text="the host answered with RST: nothing listens at this port")]
+        answer = "RST" if outcome.protocol == _TCP else "an ICMP error"
+        text = f"the host answered with {answer}: nothing listens at this port"
+        return [PingFinding(code="nobody-listens", text=text)]
     if outcome.stage == "unreachable":
         text = f"the network says that the address cannot be reached ({outcome.wire.error})"
         return [PingFinding(code="unreachable", text=text, remedy="look at routes and firewalls")]

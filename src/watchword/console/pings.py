@@ -31,6 +31,9 @@ _ADDRESS_SIZE = 64  # characters of one
 #: Seconds: for the near end's answer beyond its patience, for the far end's, for a flow report to come in.
 _SLACK, _SOUGHT, _REPORTED = 5.0, 2.0, 2.5
 
+#: What an echo request is judged as, by protocol: type and code (type << 8 | code).
+ECHO = {1: 8 << 8, 58: 128 << 8}
+
 How = Literal["nonce", "ends", "refusal", "report", "nothing"]
 _RANK: dict[str, int] = {"nonce": 0, "ends": 1, "refusal": 2}
 
@@ -54,6 +57,7 @@ class _Open:
     """One ping under way."""
 
     unit: Unit
+    protocol: int
     port: int
     began: float
     heard: asyncio.Future[PingHeard]
@@ -143,15 +147,17 @@ class Pings:
     # --- asking -----------------------------------------------------------------------------------
 
     async def ping(
-        self, unit: Unit, address: str, port: int, patience: float, *, quiet: bool
+        self, unit: Unit, protocol: int, address: str, port: int, patience: float, *, quiet: bool
     ) -> tuple[PingOutcome, Sighting]:
         """Let ``unit`` call, and ask the other end. Raises :class:`PingFailed`."""
         number = secrets.randbits(62)
         loop = asyncio.get_running_loop()
-        known = self._open[number] = _Open(unit, port, self._clock(), loop.create_future())
+        known = self._open[number] = _Open(
+            unit, protocol, ECHO.get(protocol, port), self._clock(), loop.create_future()
+        )
         known.reported = loop.create_future()
         try:
-            order = messages.Ping(number, unit.id, address, port, patience, quiet)
+            order = messages.Ping(number, unit.id, protocol, address, port, patience, quiet)
             if not self._hub.tell(unit.enforcer, order):
                 raise PingFailed("its Enforcer is not connected")
             outcome = await self._heard(known, patience)
@@ -187,6 +193,7 @@ class Pings:
             return Sighting()
         question = messages.PingSought(
             number,
+            protocol=known.protocol,
             nonce=outcome.nonce,
             badge=known.unit.badge,
             address=outcome.local,
@@ -237,7 +244,8 @@ class Pings:
 
 def _concerns(record: FlowRecord, known: _Open) -> bool:
     """Whether a report is of a call from that unit, or from its address, to that port since the ping began."""
-    if (record.direction, record.protocol, record.port) != ("incoming", 6, known.port) or record.reason == "stray":
+    asked = "incoming", known.protocol, known.port
+    if (record.direction, record.protocol, record.port) != asked or record.reason == "stray":
         return False
     if record.peer_badge:
         return record.peer_badge == known.unit.badge

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -33,8 +34,6 @@ _LOOK, _SETTLING = 0.005, 0.1
 _FAREWELL = 2.0  # seconds for the process to end
 _LEAF = "watchword-ping"  # below a cgroup that may have no processes of its own
 
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -46,6 +45,7 @@ class Call:
     port: int
     patience: float = 3.0
     quiet: bool = True
+    protocol: int = socket.IPPROTO_TCP
     inside: bool = True  # in the network namespace of the unit's first process; of the host's unit that is anybody's
 
 
@@ -56,7 +56,7 @@ class Attempted:
     stage: Stage
     wire: PingWire
     handshake: Handshake | None  # the kernel's record; None where there was no answer to judge
-    refusal: FlowSample | None  # what the near end has refused
+    decided: FlowSample | None  # what the near end has refused; of other protocols than TCP also what it has allowed
     nonce: int
     local: str
     local_port: int
@@ -127,7 +127,8 @@ async def attempt(call: Call, pin_dir: Path) -> AsyncIterator[Attempted]:
 
 
 async def _started(call: Call, cgroup: Path, namespace: int) -> asyncio.subprocess.Process:
-    arguments = [str(cgroup), str(namespace), call.address, str(call.port), "quiet" if call.quiet else "complete"]
+    arguments = [str(cgroup), str(namespace), str(call.protocol), call.address, str(call.port)]
+    arguments.append("quiet" if call.quiet else "complete")
     try:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", caller.__file__, *arguments),
@@ -163,8 +164,9 @@ async def _outcome(call: Call, story: _Story, records: Handshakes) -> Handshake 
     """Wait for something final; the record of a handshake that is open."""
     deadline = time.monotonic() + call.patience
     answers, settled = 0, 0.0
-    while not (story.ended or story.failed or story.over):
-        found = _record(call, story, records)
+    datagram = call.protocol != socket.IPPROTO_TCP
+    while not (story.ended or story.failed or story.over or (datagram and story.opened is not None)):
+        found = None if datagram else _record(call, story, records)
         if found is not None and found.open and (call.quiet or story.opened is not None):
             return found
         now = time.monotonic()
@@ -189,36 +191,55 @@ def _record(call: Call, story: _Story, records: Handshakes) -> Handshake | None:
 
 
 async def _told(call: Call, story: _Story, records: Handshakes, handshake: Handshake | None, began: float) -> Attempted:
-    refusal = None if handshake else await asyncio.to_thread(_refusal, call, records, began)
+    decided = None if handshake else await asyncio.to_thread(_decided, call, records, began)
+    tcp = call.protocol == socket.IPPROTO_TCP
     return Attempted(
-        stage=_stage(story, handshake, refusal),
-        wire=_wire(story),
+        stage=_stage(story, handshake, decided),
+        wire=_wire(story) if tcp else _wire_of_datagram(story, decided),
         handshake=handshake,
-        refusal=refusal,
+        decided=decided,
         nonce=next((nonce for each in story.sent if (nonce := _nonce(each))), 0),
         local=story.begun["local"],
         local_port=story.begun["port"],
     )
 
 
-def _refusal(call: Call, records: Handshakes, began: float) -> FlowSample | None:
-    """What the near end has refused of this: the unit's, outgoing, to this port."""
-    for found in records.refusals(began):
-        if (found.unit_badge, found.direction, found.port) == (call.badge, "outgoing", call.port) and (
-            found.protocol == 6 and found.peer_address in ("", call.address)
-        ):
-            return found
+#: What an echo request is judged as: type and code.
+ECHO = {socket.IPPROTO_ICMP: 8 << 8, socket.IPPROTO_ICMPV6: 128 << 8}
+
+
+def _decided(call: Call, records: Handshakes, began: float) -> FlowSample | None:
+    """What the near end has decided of this: the unit's, outgoing, to this port; of TCP only what it has refused."""
+    asked = (call.badge, "outgoing", call.protocol, ECHO.get(call.protocol, call.port))
+    found = records.refusals(began) if call.protocol == socket.IPPROTO_TCP else records.decided(began)
+    for each in found:
+        same = (each.unit_badge, each.direction, each.protocol, each.port) == asked
+        if same and each.peer_address in ("", call.address):
+            return each
     return None
 
 
-def _stage(story: _Story, handshake: Handshake | None, refusal: FlowSample | None) -> Stage:
+def _stage(story: _Story, handshake: Handshake | None, decided: FlowSample | None) -> Stage:
     if handshake is not None:
         return "opened"
-    if story.ended in (errno.EPERM, errno.ECONNABORTED) or refusal is not None:
+    refused = decided is not None and decided.action == "Reject"
+    if story.ended in (errno.EPERM, errno.ECONNABORTED) or refused:
         return "refused"
     if story.ended == errno.ECONNREFUSED:
         return "reset"
-    return "unreachable" if story.ended in _UNREACHABLE else "silent"
+    if story.ended:
+        return "unreachable"
+    return "opened" if story.opened is not None else "silent"
+
+
+def _wire_of_datagram(story: _Story, decided: FlowSample | None) -> PingWire:
+    return PingWire(
+        sent=0 if decided is not None and decided.action == "Reject" else 1,
+        answer="" if story.opened is None else "reply",
+        rtt_us=story.opened or 0,
+        mtu=story.begun["mtu"],
+        error=errno.errorcode.get(story.ended, str(story.ended)) if story.ended else "",
+    )
 
 
 def _wire(story: _Story) -> PingWire:

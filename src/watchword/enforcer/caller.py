@@ -5,12 +5,14 @@ what it does and sees, a line of JSON each, and ends when its standard input doe
 
     {"begun": {"cookie": …, "local": …, "port": …, "mtu": …}}   connect() has been called
     {"seen": {"out": …, "flags": …, "time": …, …}}   a segment of this attempt; time in ns since 1970
-    {"opened": {"rtt": …}}                            the handshake is complete (never of a quiet attempt); µs
+    {"opened": {"rtt": …}}                            the handshake is complete (never of a quiet attempt), or an answer
+                                                      to another protocol's packet has come; µs
     {"ended": errno}                                  connect() has failed
     {"failed": …}                                     it could not even be tried, and why
 
 A *quiet* attempt stops when the answer has been judged: a filter of the socket takes the SYN-ACK away after the
-datapath's programs have seen it, so that no third segment leaves and the listening application sees nothing.
+datapath's programs have seen it, so that no third segment leaves and the listening application sees nothing. Of other
+protocols one packet is sent: an echo request, or an empty UDP datagram.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _SO_ATTACH_FILTER, _SO_TIMESTAMPNS, _SO_COOKIE = 26, 35, 57  # asm-generic/socket.h
@@ -45,18 +48,28 @@ _PROTOCOL = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL
 Instruction = tuple[int, int, int, int]
 
 
-def main(cgroup: str, namespace: int, address: str, port: int, quiet: bool) -> None:
-    """Call ``address`` from the cgroup directory ``cgroup`` and the network namespace of that descriptor (-1: ours)."""
+def main(cgroup: str, namespace: int, protocol: int, to: tuple[str, int], quiet: bool) -> None:
+    """Call an address and port from that cgroup (a directory) and network namespace (a descriptor; -1: ours)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if namespace >= 0:
         _enter(namespace)
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    family = socket.AF_INET6 if ":" in to[0] else socket.AF_INET
+    if protocol != socket.IPPROTO_TCP:
+        _move(cgroup)
+        kind = socket.SOCK_DGRAM if protocol == socket.IPPROTO_UDP else socket.SOCK_RAW
+        with socket.socket(family, kind, protocol) as call:
+            _attempt_datagram(call, to, protocol)
+        return
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL)) as tap:
         _filter(tap, [(_RET, 0, 0, 0)])  # until the port is known
-        with open(os.path.join(cgroup, "cgroup.procs"), "w") as processes:
-            processes.write("0")
+        _move(cgroup)
         with socket.socket(family, socket.SOCK_STREAM) as call:
-            _attempt(tap, call, (address, port), quiet)
+            _attempt(tap, call, to, quiet)
+
+
+def _move(cgroup: str) -> None:
+    with open(os.path.join(cgroup, "cgroup.procs"), "w") as processes:
+        processes.write("0")
 
 
 def _enter(namespace: int) -> None:
@@ -122,6 +135,48 @@ def _watch(tap: socket.socket, call: socket.socket, under_way: bool) -> None:
 def _say(kind: str, what: object) -> None:
     sys.stdout.write(json.dumps({kind: what}) + "\n")
     sys.stdout.flush()
+
+
+# --- datagrams ---------------------------------------------------------------------------------------
+
+
+def _attempt_datagram(call: socket.socket, to: tuple[str, int], protocol: int) -> None:
+    identifier = os.getpid() & 0xFFFF
+    udp = protocol == socket.IPPROTO_UDP
+    call.connect(to if udp else (to[0], 0))
+    local, port = call.getsockname()[:2]
+    _say("begun", {"cookie": 0, "local": local, "port": port if udp else identifier, "mtu": _mtu(call)})
+    sent = time.monotonic_ns()
+    try:
+        call.send(b"" if udp else echo_request(protocol, identifier))
+        waiting = select.poll()
+        waiting.register(sys.stdin, select.POLLIN)
+        waiting.register(call, select.POLLIN)
+        while sys.stdin.fileno() not in (ready := dict(waiting.poll())):
+            if call.fileno() in ready and _answer(call, protocol, identifier):
+                _say("opened", {"rtt": max(1, (time.monotonic_ns() - sent) // 1000)})
+                waiting.unregister(call)
+    except OSError as error:
+        _say("ended", error.errno)
+        sys.stdin.read()
+
+
+def _answer(call: socket.socket, protocol: int, identifier: int) -> bool:
+    """Whether what has come answers; raises what an ICMP error says."""
+    packet = call.recv(2048)
+    if protocol == socket.IPPROTO_UDP:
+        return True
+    at = (packet[0] & 15) * 4 if protocol == socket.IPPROTO_ICMP else 0  # a raw IPv4 socket gets the header too
+    reply = 0 if protocol == socket.IPPROTO_ICMP else 129
+    return len(packet) >= at + 8 and packet[at] == reply and packet[at + 4 : at + 6] == identifier.to_bytes(2, "big")
+
+
+def echo_request(protocol: int, identifier: int) -> bytes:
+    """An ICMP or ICMPv6 echo request without payload; the kernel makes the latter's checksum (RFC 3542)."""
+    kind = 8 if protocol == socket.IPPROTO_ICMP else 128
+    total = (kind << 8) + identifier + 1
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return struct.pack("!BBHHH", kind, 0, checksum, identifier, 1)
 
 
 # --- segments ---------------------------------------------------------------------------------------
@@ -211,6 +266,6 @@ def _options(options: bytes) -> tuple[int, bytes]:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5] == "quiet")
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), (sys.argv[4], int(sys.argv[5])), sys.argv[6] == "quiet")
     except OSError as error:
         _say("failed", str(error))

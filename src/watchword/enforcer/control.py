@@ -54,6 +54,7 @@ class PingFrom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     """Call an address as one of this host's units, by its Console ID; ``patience`` is in seconds."""
 
     unit: str
+    protocol: int
     address: str
     port: int
     patience: float

@@ -15,9 +15,9 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from watchword.enforcer.attempt import Attempted, Call, attempt
+from watchword.enforcer.attempt import ECHO, Attempted, Call, attempt
 from watchword.enforcer.control import PingFrom
 from watchword.enforcer.datapath.base import DatapathError, FlowSample
 from watchword.enforcer.datapath.ebpf.handshakes import Handshake, Handshakes, give_up
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 LIMIT = 8
 #: Seconds that a complete attempt stands for the other end to be asked.
 _HOLD = 5.0
-_TCP = 6
+_TCP, _UDP = 6, 17
 
 Asking = messages.Ping | messages.PingOver | messages.PingSought
 
@@ -99,9 +99,9 @@ class Pings:
         try:
             if not is_address(asked.address):
                 raise UnitError("the Console named no IP address")
-            call = self.call(asked.unit, asked.address, asked.port, asked.patience, quiet=asked.quiet)
+            call = self.call(asked)
             async with attempt(call, self._pins) as made:
-                self._submit(messages.PingHeard(asked.number, self.outcome(made, asked.unit, asked.quiet)))
+                self._submit(messages.PingHeard(asked.number, self.outcome(made, asked)))
                 if not asked.quiet:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(over.wait(), _HOLD)
@@ -113,34 +113,36 @@ class Pings:
 
     async def nearby(self, asked: PingFrom) -> dict[str, Any]:
         """The same for root of this host: the near end alone, as JSON has it. Raises :class:`UnitError`."""
-        if not (0.1 <= asked.patience <= 10 and 0 < asked.port < 65536 and is_address(asked.address)):
+        if not (0.1 <= asked.patience <= 10 and 0 <= asked.port < 65536 and is_address(asked.address)):
             raise UnitError("a ping needs an IP address, a port, and 0.1 to 10 seconds of patience")
         if len(self._standing) >= LIMIT:
             raise UnitError(f"{LIMIT} pings are under way on this host already")
         number = next(self._numbers)
         self._standing[number] = asyncio.Event()
         try:
-            call = self.call(asked.unit, asked.address, asked.port, asked.patience, quiet=asked.quiet)
+            call = self.call(asked)
             async with attempt(call, self._pins) as made:
-                told = self.outcome(made, asked.unit, asked.quiet)
+                told = self.outcome(made, asked)
         finally:
             del self._standing[number]
         return _facts(told)
 
-    def call(self, unit: str, address: str, port: int, patience: float, *, quiet: bool) -> Call:
-        """How this unit (by its Console ID) would call. Raises :class:`UnitError`."""
-        tables = self._enforced().tables
-        local = tables.units.get(unit)
+    def call(self, asked: messages.Ping | PingFrom) -> Call:
+        """How the unit that is asked for would call. Raises :class:`UnitError`."""
+        if asked.protocol not in (*ECHO, _TCP, _UDP):
+            raise UnitError(f"protocol {asked.protocol} cannot be pinged; TCP, UDP, ICMP and ICMPv6 can")
+        local = self._enforced().tables.units.get(asked.unit)
         placed = self._units.get(local.native_id) if local else None
         if local is None or placed is None:
             raise UnitError("this host has no such unit, or it is not enforced yet")
         return Call(
             cgroup=str(placed.cgroup),
             badge=local.badge,
-            address=address,
-            port=port,
-            patience=patience,
-            quiet=quiet,
+            address=asked.address,
+            port=asked.port,
+            patience=asked.patience,
+            quiet=asked.quiet,
+            protocol=asked.protocol,
             inside=local.native_id != HOST,
         )
 
@@ -150,14 +152,16 @@ class Pings:
             raise UnitError("nothing is enforced on this host: there is no revision in force yet")
         return actual
 
-    def outcome(self, made: Attempted, unit: str, quiet: bool) -> PingOutcome:
+    def outcome(self, made: Attempted, asked: messages.Ping | PingFrom) -> PingOutcome:
         """What came of an attempt, as it is told."""
         near = None
         if made.handshake is not None:
-            near = self._end(made.handshake, unit, "outgoing")
-        elif made.refusal is not None:
-            near = _refused(made.refusal, unit, made.local, made.local_port)
-        return PingOutcome(made.stage, made.wire, near, made.local, made.local_port, made.nonce, quiet)
+            near = self._end(made.handshake, asked.unit)
+        elif made.decided is not None:
+            near = _end_of(made.decided, asked.unit, made.local, made.local_port)
+        return PingOutcome(
+            made.stage, made.wire, near, made.local, made.local_port, made.nonce, asked.quiet, asked.protocol
+        )
 
     # --- calls from elsewhere ---------------------------------------------------------------------
 
@@ -171,26 +175,23 @@ class Pings:
 
     def _sighted(self, asked: messages.PingSought) -> messages.PingSighted:
         with Handshakes(self._pins) as records:
-            found = records.announced(asked.nonce) if asked.nonce else None
-            how: Any = "nonce"
-            if found is None:
-                found, how = records.without_identity(asked.address, asked.source_port), "ends"
-            refusal = None if found else _refusal(records, asked)
+            found, how = _handshake(records, asked) if asked.protocol == _TCP else (None, "ends")
+            decided = None if found else _decided(records, asked)
         if found is not None:
-            end = self._end(found, self._unit(found.unit_badge), "incoming")
+            end = self._end(found, self._unit(found.unit_badge))
             if asked.quiet and give_up(found):
                 _log.debug("a ping's handshake from %s has been given up", found.remote)
             return messages.PingSighted(asked.number, how, end)
-        if refusal is not None:
-            end = _refused(refusal, self._unit(refusal.unit_badge), "", 0)
-            return messages.PingSighted(asked.number, "refusal", end)
+        if decided is not None:
+            end = _end_of(decided, self._unit(decided.unit_badge), "", 0)
+            return messages.PingSighted(asked.number, "refusal" if decided.action == "Reject" else "ends", end)
         return messages.PingSighted(asked.number)
 
     def _unit(self, badge: int) -> str:
         units = self._enforced().tables.units
         return next((unit for unit, local in units.items() if local.badge == badge), "")
 
-    def _end(self, found: Handshake, unit: str, direction: str) -> PingEnd:
+    def _end(self, found: Handshake, unit: str) -> PingEnd:
         """One end's account; of a handshake that is not over, by which rule its SYN was let in."""
         enforced = self._enforced()
         rule = found.rule
@@ -242,10 +243,21 @@ def _facts(told: PingOutcome) -> dict[str, Any]:
     }
 
 
-def _refusal(records: Handshakes, asked: messages.PingSought) -> FlowSample | None:
-    """The latest refusal of such a caller at this port: by the identity it announced, or by its address."""
-    for found in records.refusals(time.time() - asked.age):
-        if (found.direction, found.protocol, found.port) != ("incoming", _TCP, asked.port):
+def _handshake(records: Handshakes, asked: messages.PingSought) -> tuple[Handshake | None, Literal["nonce", "ends"]]:
+    found = records.announced(asked.nonce) if asked.nonce else None
+    if found is not None:
+        return found, "nonce"
+    return records.without_identity(asked.address, asked.source_port), "ends"
+
+
+def _decided(records: Handshakes, asked: messages.PingSought) -> FlowSample | None:
+    """The latest refusal of such a caller at this port: by the identity it announced, or by its address.
+
+    Of other protocols than TCP the latest packet that was let in, too.
+    """
+    since = time.time() - asked.age
+    for found in records.refusals(since) if asked.protocol == _TCP else records.decided(since):
+        if (found.direction, found.protocol, found.port) != ("incoming", asked.protocol, asked.port):
             continue
         if found.reason != "stray" and (
             found.peer_badge == asked.badge if found.peer_badge else found.peer_address == asked.address
@@ -254,14 +266,15 @@ def _refusal(records: Handshakes, asked: messages.PingSought) -> FlowSample | No
     return None
 
 
-def _refused(found: FlowSample, unit: str, local: str, port: int) -> PingEnd:
+def _end_of(found: FlowSample, unit: str, local: str, port: int) -> PingEnd:
     return PingEnd(
         unit=unit,
-        stage="refused",
-        action="Reject",
+        stage="refused" if found.action == "Reject" else "admitted",
+        action=found.action,
         reason=found.reason,
         rule=found.rule,
         peer_badge=found.peer_badge,
+        proved=found.proved,
         local=local,
         local_port=port,
         remote=found.peer_address,

@@ -76,9 +76,11 @@ def look(settings: Settings) -> dict[str, Any]:
     return _facts(settings.socket_path, AskLook())
 
 
-def ping(settings: Settings, unit: str, address: str, port: int, patience: float, *, complete: bool) -> dict[str, Any]:
+def ping(
+    settings: Settings, unit: str, protocol: int, address: str, port: int, patience: float, *, complete: bool
+) -> dict[str, Any]:
     """Let the running agent call as one of its units, by its Console ID."""
-    return _facts(settings.socket_path, PingFrom(unit, address, port, patience, not complete))
+    return _facts(settings.socket_path, PingFrom(unit, protocol, address, port, patience, not complete))
 
 
 @contextlib.contextmanager

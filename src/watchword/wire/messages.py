@@ -142,8 +142,9 @@ class Ping(_Message, frozen=True, tag="ping"):
 
     number: int  # by which everything about this ping is known
     unit: str  # Console ID
+    protocol: int  # TCP, UDP (an empty datagram), ICMP or ICMPv6 (an echo request)
     address: str
-    port: int
+    port: int  # 0 of an echo request
     patience: float  # seconds for an answer to come
     quiet: bool  # go no further than the answer: whoever listens notices nothing
 
@@ -158,11 +159,12 @@ class PingSought(_Message, frozen=True, tag="ping-sought"):
     """What do you know of this handshake? It came, or should have come, from elsewhere."""
 
     number: int
+    protocol: int
     nonce: int  # of its SYN; 0 for one that carried no identity
     badge: int  # that it announced
     address: str  # from where it came, as far as the near end knows
     source_port: int
-    port: int  # that was dialled
+    port: int  # that was dialled; type and code of an echo request (type << 8 | code)
     age: float  # seconds since it began, at the most
     quiet: bool  # give it up unless it is a connection: nobody is going to complete it
 
@@ -302,8 +304,8 @@ class PingHeard(_Message, frozen=True, tag="ping-heard"):
 class PingSighted(_Message, frozen=True, tag="ping-sighted"):
     """Answer to :class:`PingSought`.
 
-    ``how`` it was found: by its nonce, beyond doubt; by its ends, without identity; as the latest refusal of such a
-    peer at this port; or not at all.
+    ``how`` it was found: by its nonce, beyond doubt; by its ends, without identity (of other protocols than TCP: as the
+    latest packet of such a peer to this port); as the latest refusal of such a peer at this port; or not at all.
     """
 
     number: int

@@ -37,9 +37,9 @@ class PingEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 class PingWire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the near end's device saw. Numbers are 0 and texts empty where there was nothing to see."""
 
-    sent: int = 0  # SYNs
+    sent: int = 0  # SYNs, or other packets
     announced: bool = False  # they carried an identity
-    answer: Literal["", "syn-ack", "rst"] = ""
+    answer: Literal["", "syn-ack", "rst", "reply"] = ""
     identified: bool = False  # the answer carried an identity
     rtt_us: int = 0  # from the last SYN to the answer, at the device
     mss: int = 0  # of the answer, bytes
@@ -52,7 +52,8 @@ class PingOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     """How an attempt ended at the near end.
 
     ``opened``: an answer came and was admitted. ``refused``: the near end's policy. ``reset``: somebody answered with
-    RST. ``silent``: nothing that could be admitted came. ``unreachable``: the network said so.
+    RST, or that the port is closed. ``silent``: nothing that could be admitted came. ``unreachable``: the network
+    said so.
     """
 
     stage: Stage
@@ -62,3 +63,4 @@ class PingOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     local_port: int = 0
     nonce: int = 0  # of the SYN, 0 where none left with an identity
     quiet: bool = True
+    protocol: int = 6  # IANA number

@@ -33,6 +33,14 @@ def seen(stage: Any, wire: dict[str, Any], near: PingEnd | None = None) -> PingO
 REFUSED_BY_ADDRESS = changed(NEAR, stage="refused", action="Reject", peer_badge=0, proved=False)
 STRANGER = changed(FAR, peer_badge=0)
 
+BY_ADDRESS = changed(NEAR, peer_badge=0, proved=False)
+
+
+def echo(stage: Any, answer: Any, near: PingEnd) -> PingOutcome:
+    """Of an echo request, or a datagram: none of them says whether it carried an identity."""
+    return PingOutcome(stage, PingWire(sent=1, answer=answer, mtu=1500), near, "10.0.0.1", 4000, protocol=17)
+
+
 CASES: list[tuple[PingOutcome, Sighting, list[str], bool | None]] = [
     (seen("opened", ANSWERED, NEAR), Sighting("e", "nonce", FAR), ["proved"], True),
     (
@@ -88,6 +96,21 @@ CASES: list[tuple[PingOutcome, Sighting, list[str], bool | None]] = [
         True,
     ),
     (seen("silent", LEFT), Sighting(asked=("e",)), ["no-answer"], None),
+    (
+        echo("opened", "reply", BY_ADDRESS),
+        Sighting("e", "ends", changed(STRANGER, stage="admitted")),
+        ["by-address"],
+        True,
+    ),
+    (echo("silent", "", BY_ADDRESS), Sighting("e", "ends", changed(STRANGER, stage="admitted")), ["arrived"], None),
+    (
+        echo("silent", "", BY_ADDRESS),
+        Sighting("e", "refusal", changed(STRANGER, stage="refused")),
+        ["refused-there"],
+        None,
+    ),
+    (echo("silent", "", BY_ADDRESS), Sighting(), ["no-answer"], None),
+    (echo("reset", "", BY_ADDRESS), Sighting(), ["nobody-listens"], False),
     (seen("unreachable", {**LEFT, "error": "EHOSTUNREACH"}), Sighting(), ["unreachable"], None),
 ]
 

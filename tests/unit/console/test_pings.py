@@ -57,7 +57,7 @@ class Desk:
                 await asyncio.sleep(0)
 
     def begin(self) -> asyncio.Task[tuple[PingOutcome, Sighting]]:
-        return asyncio.create_task(self.pings.ping(WEB, "10.0.0.9", 80, 0.1, quiet=True))
+        return asyncio.create_task(self.pings.ping(WEB, 6, "10.0.0.9", 80, 0.1, quiet=True))
 
 
 class Line:

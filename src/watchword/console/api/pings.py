@@ -37,13 +37,15 @@ from watchword.wire.pings import PingEnd, PingOutcome
 class PingAsked(Part, frozen=True, kw_only=True):
     """Who is to call whom. ``unit`` is an ID, a name, or a tag that one unit has.
 
+    An echo request (``icmp``) has no port; of ``udp`` an empty datagram is sent.
     ``patience`` is how long to wait for an answer, in seconds. A ping goes as far as the answer, so that whoever
     listens notices nothing; with ``complete`` it goes on to a connection, which is accepted and reset at once.
     """
 
     unit: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
     address: Annotated[str, msgspec.Meta(max_length=256)]
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    protocol: Literal["tcp", "udp", "icmp"] = "tcp"
     patience: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 3.0
     complete: bool = False
 
@@ -86,7 +88,7 @@ class PingReport(Part, frozen=True, kw_only=True):
     unit: PingIdentity
     address: str
     port: int
-    protocol: Literal["tcp"]
+    protocol: Literal["tcp", "udp", "icmp"]
     outcome: Literal["opened", "refused", "reset", "silent", "unreachable"]
     listens: bool | None
     complete: bool
@@ -104,6 +106,7 @@ async def endpoint(request: Request) -> Response:
     wanted = convert(decoded(await raw_body(request)), PingAsked)
     try:
         address = str(parse_address(wanted.address, "address"))
+        protocol = _protocol(wanted, address)
     except Invalid as error:
         raise invalid(error) from None
     unit = _unit(asked, wanted.unit)
@@ -116,11 +119,30 @@ async def endpoint(request: Request) -> Response:
         raise Problem("too-many-pings", f"try again in {seconds} seconds", headers={"Retry-After": str(seconds)})
     await _write_down(asked, unit, address, wanted)
     try:
-        outcome, sighting = await pings.ping(unit, address, wanted.port, wanted.patience, quiet=not wanted.complete)
+        outcome, sighting = await pings.ping(
+            unit, protocol, address, wanted.port, wanted.patience, quiet=not wanted.complete
+        )
     except PingFailed as error:
         raise Problem("conflict", f"unit {unit.name} could not call: {error}") from None
     await asked.console.paths.learn(unit, address, wanted.port, outcome, sighting)
     return json_answer(_report(asked, unit, address, wanted, outcome, sighting))
+
+
+def _protocol(wanted: PingAsked, address: str) -> int:
+    """The IANA number. Raises :class:`Invalid`."""
+    if wanted.protocol == "icmp":
+        if wanted.port or wanted.complete:
+            raise Invalid("port" if wanted.port else "complete", "is nothing an echo request has", "leave it out")
+        return 58 if ":" in address else 1
+    if not wanted.port:
+        raise Invalid("port", "is missing", "name the port to call")
+    if wanted.protocol == "udp" and wanted.complete:
+        raise Invalid("complete", "is nothing a datagram has", "leave it out")
+    return 6 if wanted.protocol == "tcp" else 17
+
+
+def _named(wanted: PingAsked) -> str:
+    return wanted.protocol if wanted.protocol == "icmp" else f"port {wanted.port}/{wanted.protocol}"
 
 
 def _unit(asked: Context, text: str) -> Unit:
@@ -147,7 +169,7 @@ async def _write_down(asked: Context, unit: Unit, address: str, wanted: PingAske
         target_name=unit.name,
         author=author.name,
         source=author.source,
-        message=f"{how} ping from processingunit {unit.namespace} {unit.name} to {address} port {wanted.port}/tcp",
+        message=f"{how} ping from processingunit {unit.namespace} {unit.name} to {address} {_named(wanted)}",
     )
     async with asked.console.database.writing() as connection:
         await records.add(connection, Record(ACTIVITY, activity))
@@ -161,7 +183,7 @@ def _report(
         unit=_identity(unit),
         address=address,
         port=wanted.port,
-        protocol="tcp",
+        protocol=wanted.protocol,
         outcome=outcome.stage,
         listens=listens(outcome, sighting),
         complete=wanted.complete,

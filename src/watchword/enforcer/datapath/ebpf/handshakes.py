@@ -75,12 +75,16 @@ class Handshakes(Glance):
 
     def refusals(self, since: float) -> list[FlowSample]:
         """What has been refused since that Unix time, the latest first."""
+        return [each for each in self.decided(since) if each.action == "Reject"]
+
+    def decided(self, since: float) -> list[FlowSample]:
+        """What has been allowed or refused since that Unix time, the latest first; of TCP what the agent has seen."""
         clock = samples.Clock(time.time() - time.clock_gettime(time.CLOCK_MONOTONIC))
         rules = self._rules()
         found = [
             samples.sample(key, counts, rules, clock)
             for key, counts in counting.aggregates(self._fds)
-            if key.action == Action.REJECT and clock.unix(counts.last_seen) >= since - _TICK
+            if clock.unix(counts.last_seen) >= since - _TICK
         ]
         return sorted(found, key=lambda each: -each.last_seen)
 
