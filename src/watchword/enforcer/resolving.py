@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchword.enforcer import asking, dnsquery
-from watchword.enforcer.datapath.base import AnswerUnread, DatapathError
+from watchword.enforcer.datapath.base import AnswerUnread, DatapathError, Lookup
 from watchword.policy.suffixes import candidates, is_name
 from watchword.policy.tables import Tables
 from watchword.wire.policy import PolicyDocument
@@ -37,6 +37,8 @@ SYSTEM = Path("/etc/resolv.conf")
 _TICK = 1.0  # seconds between looks at what there is to do
 _AGAIN = 40.0  # seconds after which a name is asked for again: less than an address is good for at least
 _FORGET = 30.0  # seconds between passes over what has run out
+_IDLE = 600.0  # seconds after which nobody asks any more what a look-up came to
+_LOOKUPS = 8000  # look-ups that the kernel is left with: half of what its table takes
 _AT_ONCE = 16  # questions under way
 _WAITING_LIMIT = 1000  # unread answers that wait to be asked for again; further ones are dropped
 
@@ -74,6 +76,15 @@ def wanting(document: PolicyDocument, tables: Tables) -> dict[str, tuple[int, ..
         if badges and not name.startswith("*."):
             found[name] = tuple(sorted(badges))
     return found
+
+
+def idle(lookups: Iterable[Lookup], now: float, room: int) -> list[Lookup]:
+    """Those of the kernel's look-ups that make room for others at ``now``, Unix time.
+
+    What has been idle for ten minutes goes, and of more than ``room`` the ones longest idle.
+    """
+    latest = sorted(lookups, key=lambda found: found.last_seen, reverse=True)
+    return [found for place, found in enumerate(latest) if place >= room or now - found.last_seen > _IDLE]
 
 
 class Resolving:
@@ -124,7 +135,7 @@ class Resolving:
         await asyncio.gather(*(self._ask(gate, *question) for question in questions))
         if now - self._forgotten > _FORGET:
             self._forgotten = now
-            datapath.forget(())
+            datapath.forget(idle(datapath.lookups(), time.time(), _LOOKUPS))
 
     def _resolvers(self) -> tuple[str, ...]:
         if self._guard.settings.resolvers:

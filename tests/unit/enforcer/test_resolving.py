@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from watchword.enforcer.resolving import system_resolvers, wanting
+from watchword.enforcer.datapath.base import Lookup
+from watchword.enforcer.resolving import idle, system_resolvers, wanting
 from watchword.policy.compile import compile
 from watchword.wire.policy import NetworkEntry, PolicyDocument, PortRange, RuleEntry, UnitEntry
 
@@ -48,3 +49,14 @@ def test_whole_names_are_asked_for_whose_rules_name_them_on_the_way_out() -> Non
 def test_nobody_wants_anything_without_rules() -> None:
     made = document(u=unit(1))
     assert wanting(made, compile(made)) == {}
+
+
+def looked_up(name: str, last_seen: float) -> Lookup:
+    return Lookup(11, name, 1, "resolved", "192.0.2.53", 1, 1, 0.0, last_seen, 1, 0)
+
+
+def test_look_ups_make_room_when_they_are_idle_and_when_there_are_many() -> None:
+    found = [looked_up("b", 500.0), looked_up("a", 399.0), looked_up("c", 1000.0), looked_up("d", 400.0)]
+    assert [gone.name for gone in idle(found, 1000.0, 4)] == ["a"]
+    assert [gone.name for gone in idle(found, 1000.0, 2)] == ["d", "a"]
+    assert idle([], 1000.0, 2) == []
