@@ -178,7 +178,6 @@ def _seen(record: FlowRecord, roster: Roster, settings: Welcome | None) -> Meeti
         protocol=record.protocol,
         port=record.port,
         heard=not early or isinstance(peer, Unit),
-        network=record.network,
         barred=barred,
     )
 

@@ -3,8 +3,8 @@
 A report says what one end saw: its unit, what it knows of the peer, protocol and port. From that a verdict follows in
 any world, but not always a certain one:
 
-1. Host names: which addresses a network with names has, only hosts know that ask for them. Where a rule about such a
-   network would turn the verdict round, the verdict is *unknown*.
+1. Host names: which addresses they stand for, each unit learns for what it opens, and reports do not say. Where a
+   rule about a network with names would turn the verdict round, the verdict is *unknown*.
 2. A connection refused before the peer could say who it is: the peer may be any unit, or none. It is let through where
    its address alone is, refused where neither its address nor any unit would be let through, and *unknown* otherwise.
 
@@ -48,8 +48,7 @@ class Meeting:
     """One end of a flow as it was seen.
 
     ``peer`` is a unit, or an address without identity. ``heard`` is false when the flow was refused before the peer
-    could prove an identity. ``network`` is the ID of the external network that the end took the address for, if any.
-    ``barred``: the Enforcer's own settings refuse the address unless an identity is proved.
+    could prove an identity. ``barred``: the Enforcer's own settings refuse the address unless an identity is proved.
     """
 
     unit: Unit
@@ -58,7 +57,6 @@ class Meeting:
     protocol: int
     port: int
     heard: bool = True
-    network: str = ""
     barred: bool = False
 
 
@@ -123,15 +121,8 @@ class View:
     def _find(self, unit: Unit, direction: Direction) -> tuple[PlacedRule, ...]:
         return tuple(selection.rules_of(selection.counting(unit, self.selecting(unit)), direction))
 
-    def learned(self, meeting: Meeting) -> Network | None:
-        """The network whose address the peer has by one of the network's names, as far as the end said so."""
-        network = self.world.networks.get(meeting.network)
-        if network is None or not network.names or isinstance(meeting.peer, Unit):
-            return None
-        return None if network in self.containing(meeting.peer) else network
-
-    def grounds(self, meeting: Meeting, learned: Network | None) -> _Grounds:
-        """What there is to decide a flow by; ``learned`` is what the world in force says of it."""
+    def grounds(self, meeting: Meeting) -> _Grounds:
+        """What there is to decide a flow by."""
         unit, direction, peer = meeting.unit, meeting.direction, meeting.peer
         taking = tuple(
             placed
@@ -141,10 +132,8 @@ class View:
         default, _ = default_action(self.world.namespaces, unit.namespace, direction)
         if isinstance(peer, Unit):
             return _Grounds(taking, peer, (), default)
-        certain = self.containing(peer)
-        if learned is not None:
-            certain += [each for each in self.named if each.id == learned.id and {*learned.names} <= {*each.names}]
-        return _Grounds(taking, Stranger(peer, tuple(certain)), self.named, default)
+        named = self.named if direction == "out" else ()  # names count for what a unit opens
+        return _Grounds(taking, Stranger(peer, tuple(self.containing(peer))), named, default)
 
     def opinion(self, meeting: Meeting, grounds: _Grounds) -> Opinion:
         """What this world decides."""
@@ -248,8 +237,7 @@ class Overlay(View):
         return self._opinions[meeting]
 
     def _otherwise(self, meeting: Meeting) -> Opinion | None:
-        learned = self._live.learned(meeting)
-        before, after = self._live.grounds(meeting, learned), self.grounds(meeting, learned)
+        before, after = self._live.grounds(meeting), self.grounds(meeting)
         if before == after:
             return None
         found = self.opinion(meeting, after)

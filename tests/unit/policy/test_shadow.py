@@ -74,7 +74,7 @@ def test_a_unit_always_talks_to_itself() -> None:
 
 def _asked(of: World, peer: str, **more: Any) -> Any:
     meeting = Meeting(of.units["web"], of.units.get(peer, peer), "out", 6, SQL, **more)
-    return meeting, view(of).grounds(meeting, None)
+    return meeting, view(of).grounds(meeting)
 
 
 WORLDS = [
@@ -194,30 +194,8 @@ def test_an_address_may_be_one_of_a_host_name() -> None:
     assert beside(named(office), demanding, peer="192.0.2.1") == unknown
     assert beside(named(), named(SITE_ALLOWED)) is None, "a unit has no address"
     assert unheard(named(), named(SITE_ALLOWED)) == unknown
-
-
-def test_an_address_that_an_end_knew_by_a_host_name_is_known() -> None:
-    allowing, peer = named(SITE_ALLOWED), {"peer": "198.51.100.9", "network": "site"}
-    assert beside(named(), allowing, **peer) == Opinion("Allow", "web-out/out/0")
-    assert beside(allowing, named(), **peer) == Opinion("Reject")
-    more = named(SITE_ALLOWED, names=("example.com", "example.org"))
-    assert beside(named(), more, **peer) == Opinion("Allow", "web-out/out/0")
-    other = named(SITE_ALLOWED, names=("example.org",))
-    assert beside(named(), other, **peer) == Opinion("Unknown", doubt="names")
-    gone = with_rules(SITE_ALLOWED)
-    assert beside(allowing, gone, **peer) == Opinion("Reject")
-    second = dataclasses.replace(SITE, id="second", tags=frozenset({"net=second"}))
-    both = with_rules(rule("Allow", [["net=second"]], "any"), networks=(SITE, second))
-    assert beside(named(), both, **peer) == Opinion("Unknown", doubt="names"), "it is the site's, maybe the second's"
-    assert beside(named(), allowing, peer="198.51.100.9", network="nowhere") == Opinion("Unknown", doubt="names")
-
-
-def test_an_address_that_was_known_by_its_prefix_is_known_by_no_name() -> None:
-    live = named(SITE_ALLOWED, entries=("198.51.100.0/24",))
-    assert beside(live, named(SITE_ALLOWED), peer="198.51.100.9", network="site") == Opinion("Unknown", doubt="names")
-    office = with_rules(rule("Allow", [["net=office"]], "any"))
-    away = with_rules(rule("Allow", [["net=office"]], "any"), networks=())
-    assert beside(office, away, peer="192.0.2.1", network="office") == Opinion("Reject")
+    coming = with_rules(inc=[SITE_ALLOWED], networks=(OFFICE, SITE))
+    assert beside(named(), coming, peer="198.51.100.9", direction="in") is None, "who comes is known by address alone"
 
 
 # --- an Enforcer's own settings -----------------------------------------------------------------
