@@ -170,6 +170,29 @@ def test_replays_open_nothing(field: Battlefield, listener: socket.socket) -> No
     refused(listener)
 
 
+@pytest.mark.parametrize("whose", ["attacker", "client"])
+def test_a_session_cannot_be_fixed_beforehand(field: Battlefield, listener: socket.socket, whose: str) -> None:
+    """The client's own announcement, nonce and all, answered anew: the proof it once gave is of its own handshake only.
+
+    Sent from the attacker's address, and from the client's own; with the new server's numbers filled in.
+    """
+    port = listener.getsockname()[1]
+    with field.server.host.capture(f"dst port {port}") as taken, field.connect(listener) as connection:
+        connection.exchange()
+        taken.wait(lambda s: s.payload == b"question")
+    called = next(s for s in taken.segments() if s.flags == "S")
+    proved = next(s for s in taken.segments() if s.flags == "A" and s.option(OPTION_KIND))
+    source = field.attacker.ipv4 if whose == "attacker" else field.client.host.ipv4
+    syn = called.with_(source=source, sport=called.sport ^ 1, raw_options=called.raw_options)
+    with field.server.host.capture(f"src port {port}") as answers:
+        field.send(syn)
+        answer = answers.wait(lambda s: s.has("SA") and s.dport == syn.sport)
+    for flags in ("A", "PA"):
+        again = proved.with_(source=source, sport=syn.sport, flags=flags, seq=answer.ack, ack=answer.seq + 1)
+        field.send(again.with_(raw_options=proved.raw_options, payload=b"evil" * ("P" in flags)))
+    refused(listener)
+
+
 def test_a_replayed_ack_proves_nothing_for_the_next_handshake(field: Battlefield, listener: socket.socket) -> None:
     """Handshake 1 worked and is over; its ACK is replayed into handshake 2 of the same two ends."""
     port = listener.getsockname()[1]

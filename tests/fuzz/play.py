@@ -128,6 +128,7 @@ class Rounds:
 
     def _judge_in(self, packet: bytes) -> None:
         self._run += 1
+        packet = _trimmed(packet)
         verdict = self._enforce.run(packet)
         if verdict is None:
             return
@@ -138,6 +139,7 @@ class Rounds:
 
     def _judge_out(self, packet: bytes) -> None:
         self._run += 1
+        packet = _trimmed(packet)
         verdict = self._stamp.run(packet)
         if verdict is None:
             return
@@ -174,3 +176,12 @@ class Rounds:
 def _kind(why: str) -> str:
     """What a finding says, without the addresses and bytes of this one."""
     return " ".join(why.partition(":")[0].split()[:5])
+
+
+def _trimmed(packet: bytes) -> bytes:
+    """The packet without what stands behind its end, which the kernel cuts off before it looks for a socket."""
+    if len(packet) < 40:
+        return packet
+    four = packet[0] >> 4 == 4
+    end = int.from_bytes(packet[2:4] if four else packet[4:6], "big") + (0 if four else 40)
+    return packet[:end] if end >= 40 else packet
