@@ -160,7 +160,7 @@ def _time_to_duty(outpost: Outpost) -> float:
 def _load(outpost: Outpost, outcome: Outcome) -> Iterator[None]:
     """Who may, calls and holds connections; who may not, tries."""
     web, db = outpost.web, outpost.db
-    echo = load.start(db, "echo", port=PORT + 1)
+    echo = load.start(db, "echo", port=PORT + 1, seconds=86400)
     load.ready(echo)
     held = load.hold(web, db, PORT + 1, HELD, timeout_ms=30000, seconds=86400)
     calls = load.start(

@@ -155,7 +155,7 @@ def outposts(name: str, prepare: Callable[[Host], None] = lambda _host: None) ->
     with Testbed(name) as bed:
         outpost = Outpost(bed, prepare)
         try:
-            serving = load.start(outpost.db, "serve", port=PORT)
+            serving = load.start(outpost.db, "serve", port=PORT, seconds=86400)
             load.ready(serving)
             yield outpost
         finally:
