@@ -169,6 +169,32 @@ def follow(side: Side, ground: Ground, code: Path | None) -> None:
     assert side.pinned() != before, "another build has pins of its own, and nothing is left of the first"
 
 
+def test_learned_names_are_carried_over(ground: Ground, other: Path) -> None:
+    """What a unit has looked up it need not look up again, whichever build of the programs follows."""
+    client, server = ground.client, ground.server.host
+    answer = b"\0\1\x81\x80\0\1\0\1\0\0\0\0\2db\4test\0\0\1\0\1" + b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4"
+
+    def outcome(port: int) -> str:
+        client.apply(says(CLIENT, 31, "out"), names={"db.test": 31}, reachable=False)
+        try:
+            client.app.connect(server.ipv4, port).close()
+        except PermissionError:
+            return "refused"
+        return "connected"
+
+    with server.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:  # outside every fence: without identity
+        listener.bind((server.ipv4, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert outcome(port) == "refused"
+        assert client.fence.call("learn", CLIENT, answer + socket.inet_aton(server.ipv4))
+        assert outcome(port) == "connected"
+        for code in (other, None):
+            follow(client, ground, code)
+            assert outcome(port) == "connected"
+            assert client.fence.call("learned", CLIENT, server.ipv4) == ["db.test"]
+
+
 @pytest.mark.parametrize("name", ["server", "client"])
 def test_up_and_down_again_under_load(ground: Ground, other: Path, name: str) -> None:
     side: Side = getattr(ground, name)
