@@ -27,13 +27,13 @@ own_frame int record_in(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
 	if (may_end(sk, flags))
 		ends_connection(skb, sk, &now);
 	if (now.half)
-		half_closed(sk, bpf_sk_cgroup_id(sk), &now);
+		half_closed(sk, cgroup_id_of(sk), &now);
 	if (!now.last && all_judged())
 		return WW_PASS;
 	if (!now.cookie)
 		now.cookie = cookie_of(skb, sk);
 	verdict = young_segment(&now);
-	return verdict == WW_NO_RECORD ? live_segment(sk, bpf_sk_cgroup_id(sk), &now) : verdict;
+	return verdict == WW_NO_RECORD ? live_segment(sk, cgroup_id_of(sk), &now) : verdict;
 }
 
 /* Whether a connection of this unit is the one that an error quotes. */

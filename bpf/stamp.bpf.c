@@ -177,6 +177,111 @@ own_frame int record_out(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
 	return verdict == WW_NO_RECORD ? live_segment(sk, bpf_skb_cgroup_id(skb), &now) : verdict;
 }
 
+/*
+ * What writes into packets, by kind of device and packet: programs of their own, to which stamp goes over. Before a program
+ * that writes the kernel makes every packet writable, and every data segment is a clone of the one kept for
+ * retransmission: so none that sees data may write. A program that captures does so all the same, for nothing of a
+ * capture is to stay in the kernel when that ends; these are functions then.
+ */
+#ifdef WW_CAPTURE
+#define WW_WRITER(name) own_frame int name(struct __sk_buff *skb)
+#else
+#define WW_WRITER(name) SEC("tc") int name(struct __sk_buff *skb)
+#endif
+
+WW_WRITER(stamp_syn_ethernet)
+{
+	return stamp_segment(skb, ETH_HLEN, WW_STAMP_SYN);
+}
+
+WW_WRITER(stamp_synack_ethernet)
+{
+	return stamp_segment(skb, ETH_HLEN, WW_STAMP_SYNACK);
+}
+
+WW_WRITER(stamp_ack_ethernet)
+{
+	return stamp_segment(skb, ETH_HLEN, WW_STAMP_ACK);
+}
+
+WW_WRITER(stamp_syn_plain)
+{
+	return stamp_segment(skb, 0, WW_STAMP_SYN);
+}
+
+WW_WRITER(stamp_synack_plain)
+{
+	return stamp_segment(skb, 0, WW_STAMP_SYNACK);
+}
+
+WW_WRITER(stamp_ack_plain)
+{
+	return stamp_segment(skb, 0, WW_STAMP_ACK);
+}
+
+#ifdef WW_CAPTURE
+inline_always int stamp_by(struct __sk_buff *skb, __u32 at, enum stamped kind)
+{
+	if (kind == WW_STAMP_SYN)
+		return at ? stamp_syn_ethernet(skb) : stamp_syn_plain(skb);
+	if (kind == WW_STAMP_SYNACK)
+		return at ? stamp_synack_ethernet(skb) : stamp_synack_plain(skb);
+	return at ? stamp_ack_ethernet(skb) : stamp_ack_plain(skb);
+}
+#else
+/*
+ * Those programs, by kind of device and enum stamped. Pinned like all tables: the kernel empties one of programs when its
+ * last pin or descriptor goes.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2 * WW_STAMPS);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(struct __sk_buff *));
+} writers SEC(".maps") = {
+	.values = {
+		[WW_STAMP_SYN] = (void *)&stamp_syn_ethernet,
+		[WW_STAMP_SYNACK] = (void *)&stamp_synack_ethernet,
+		[WW_STAMP_ACK] = (void *)&stamp_ack_ethernet,
+		[WW_STAMPS + WW_STAMP_SYN] = (void *)&stamp_syn_plain,
+		[WW_STAMPS + WW_STAMP_SYNACK] = (void *)&stamp_synack_plain,
+		[WW_STAMPS + WW_STAMP_ACK] = (void *)&stamp_ack_plain,
+	},
+};
+
+/* Goes over to the program that stamps. Where that is missing, nothing of ours may leave without saying who it is. */
+inline_always int stamp_by(struct __sk_buff *skb, __u32 at, enum stamped kind)
+{
+	bpf_tail_call_static(skb, &writers, at ? kind : WW_STAMPS + kind);
+	count(WW_COUNT_STAMP_FAILED);
+	return is_ours(skb) && !is_agent(bpf_skb_cgroup_id(skb)) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+#endif
+
+/* An ACK without payload from a socket that has neither received data nor had any acknowledged. */
+inline_always bool unconfirmed(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at)
+{
+	__u64 received, acked;
+
+	if (skb->len > at + plain_header(skb) + 60 || sk->state == BPF_TCP_NEW_SYN_RECV || sk->state == BPF_TCP_TIME_WAIT)
+		return false;
+	if (can_cast()) {
+		struct tcp_sock *tcp = tcp_of(sk);
+
+		received = tcp->bytes_received;
+		acked = tcp->bytes_acked;
+	} else {
+		struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+		if (!tcp)
+			return false;
+		received = tcp->bytes_received;
+		acked = tcp->bytes_acked;
+		asm volatile("" : "+r"(received), "+r"(acked)); /* or both are read at the end, by a computed pointer */
+	}
+	return !received && acked <= 1;
+}
+
 /* The flags decide before anything is looked up: on a settled connection nothing is. */
 inline_always int stamp(struct __sk_buff *skb, __u32 at)
 {
@@ -187,18 +292,21 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 	if (!sk) {
 		/* Forwarded, or the kernel's own: so are the SYN-ACKs of SYN cookies. */
 		if ((flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && !skb->ingress_ifindex)
-			return stamp_cookie(skb, at);
+			return stamp_by(skb, at, WW_STAMP_SYNACK);
 		return TC_ACT_UNSPEC;
 	}
 	if (!flags || !is_stream(sk))
 		return datagram_out(skb, at);
-	if (flags & TCP_SYN)
-		return stamp_segment(skb, sk, at, flags);
+	if (flags & TCP_SYN) {
+		if (flags & TCP_ACK)
+			return stamp_by(skb, at, WW_STAMP_SYNACK);
+		return stamp_by(skb, at, WW_STAMP_SYN);
+	}
 	if (((flags & TCP_RST) || !all_judged()) && record_out(skb, sk, flags) == WW_DROP && is_ours(skb))
 		return TC_ACT_SHOT;
-	if ((flags & (TCP_FIN | TCP_RST)) || !unconfirmed(skb, sk, at))
+	if ((flags & (TCP_FIN | TCP_RST)) || !(flags & TCP_ACK) || !unconfirmed(skb, sk, at))
 		return TC_ACT_UNSPEC;
-	return stamp_segment(skb, sk, at, flags);
+	return stamp_by(skb, at, WW_STAMP_ACK);
 }
 
 #ifndef WW_CAPTURE

@@ -18,6 +18,9 @@ struct question {
 	__u32 direction;
 };
 
+/* In the place of a direction: which unit do sockets of this cgroup speak for? Without peer, port and verdict. */
+#define WW_SPEAKER 2
+
 struct answer {
 	struct question question;
 	__u64 place;		/* cgroup that places the local unit */

@@ -208,7 +208,7 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
  */
 own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 {
-	__u64 cookie = bpf_get_socket_cookie(skb), cgroup = bpf_sk_cgroup_id(sk);
+	__u64 cookie = cookie_from(skb, sk), cgroup = cgroup_id_of(sk);
 	struct ww_young *slot = young_of(cookie);
 	struct ww_flow_id id;
 	struct segment seg;

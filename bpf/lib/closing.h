@@ -36,7 +36,7 @@ inline_always bool fin_received(__u8 tcp_state)
  */
 inline_always void ends_connection(struct __sk_buff *skb, struct bpf_sock *sk, struct moment *now)
 {
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_sock *tcp = tcp_of(sk);
 	__u8 tcp_state = sk->state;
 	struct segment seg;
 	__u32 next, after;

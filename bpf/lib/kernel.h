@@ -70,6 +70,55 @@ struct tcp_sock {
 struct cpuinfo_x86 {
 };
 
+/*
+ * A socket as the kernel has it, without asking through a call: a cast that costs nothing (6.2). Which kind of socket
+ * it is nobody checks, so only where that is known. Whatever it is, reading it harms nothing.
+ */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
+
+enum bpf_func_id___cast {
+	BPF_FUNC_cgrp_storage_get___cast = 210, /* as old as the cast is */
+};
+
+inline_always bool can_cast(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id___cast, BPF_FUNC_cgrp_storage_get___cast);
+}
+
+/* The TCP side of a socket that speaks TCP and is more than a request or what remains of one; else NULL or nonsense. */
+inline_always struct tcp_sock *tcp_of(struct bpf_sock *sk)
+{
+	if (can_cast())
+		return bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
+	return (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+}
+
+/* Cookie of any socket, which gets one if it has none. */
+inline_always __u64 cookie_from(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct sock_common *common;
+	__u64 cookie;
+
+	if (can_cast()) {
+		common = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock_common));
+		cookie = common->skc_cookie.counter;
+		if (cookie)
+			return cookie;
+	}
+	return bpf_get_socket_cookie(skb);
+}
+
+/* Id of the cgroup of a whole socket: no request, and not what remains of one. For cgroup_skb. */
+inline_always __u64 cgroup_id_of(struct bpf_sock *sk)
+{
+	struct sock *whole;
+
+	if (!can_cast())
+		return bpf_sk_cgroup_id(sk);
+	whole = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
+	return whole->sk_cgrp_data.cgroup->kn->id;
+}
+
 struct seq_file;
 struct bpf_map;
 

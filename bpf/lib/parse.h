@@ -202,10 +202,26 @@ inline_always bool load_option(struct __sk_buff *skb, const struct segment *seg,
 
 #define WW_OTHER_OPTIONS (60 - (int)sizeof(struct tcphdr) - WW_SYN_OPTION)
 
+/* Whether the options before ours are what Linux usually sends: MSS, SACK permitted, timestamps, no operation, window scale. */
+inline_always bool are_usual(struct __sk_buff *skb, const struct segment *seg)
+{
+	__u8 *options = (void *)(long)skb->data;
+	void *data_end = (void *)(long)skb->data_end;
+	__u32 at = seg->tcp_at + sizeof(struct tcphdr);
+
+	asm volatile("" : "+r"(at)); /* what is compared is what is added */
+	if (at > WW_HEADERS_END || seg->header != 60)
+		return false;
+	options += at;
+	if ((void *)(options + WW_OTHER_OPTIONS) > data_end)
+		return false;
+	return options[0] == 2 && options[1] == 4 && options[4] == 4 && options[5] == 2 && options[6] == 8 &&
+	       options[7] == 10 && options[16] == TCPOPT_NOP && options[17] == 3 && options[18] == 3;
+}
+
 /*
  * Whether a SYN with an identity also asks for TCP Fast Open: then the kernel may hand out the connection
- * before the ACK that proves it. Reads options as the kernel does. What Linux usually sends is told
- * at a glance: MSS, SACK permitted, timestamps, no operation, window scale.
+ * before the ACK that proves it. Reads options as the kernel does.
  */
 own_frame bool asks_for_fast_open(struct __sk_buff *skb, const struct segment *seg)
 {
@@ -218,9 +234,6 @@ own_frame bool asks_for_fast_open(struct __sk_buff *skb, const struct segment *s
 		return true;
 	if (!load_header(skb, seg->tcp_at + sizeof(struct tcphdr), options, WW_OTHER_OPTIONS))
 		return true; /* never: with ours there are as many, whatever the others are */
-	if (size == WW_OTHER_OPTIONS && options[0] == 2 && options[1] == 4 && options[4] == 4 && options[5] == 2 &&
-	    options[6] == 8 && options[7] == 10 && options[16] == TCPOPT_NOP && options[17] == 3 && options[18] == 3)
-		return false;
 	for (int i = 0; i < WW_OTHER_OPTIONS; i++) {
 		__u32 here = at & 31, length;
 

@@ -287,7 +287,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, s
 	if (!load_option(skb, seg, &option, sizeof(option)) || option.version != WW_OPTION_VERSION)
 		return server_placed(skb, at) ? server_syn_without_identity(skb, seg, at) : WW_DROP;
 	badge = bpf_ntohl(option.head.badge);
-	if (seg->payload || asks_for_fast_open(skb, seg))
+	if (seg->payload || (!are_usual(skb, seg) && asks_for_fast_open(skb, seg)))
 		return server_placed(skb, at) ? server_drop(seg, at, badge, WW_REASON_SYN_PAYLOAD) : WW_DROP;
 	answer = server_admits(skb, seg, at, badge);
 	if (!answer)
@@ -480,7 +480,7 @@ own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		count_drop(WW_REASON_TABLES_EMPTY);
 		return WW_DROP;
 	}
-	at.cgroup = bpf_sk_cgroup_id(sk);
+	at.cgroup = cgroup_id_of(sk);
 	switch (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
 	case TCP_SYN:
 		return server_syn(skb, &seg, &at);

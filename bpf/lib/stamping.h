@@ -45,9 +45,53 @@ inline_always bool too_full(struct __sk_buff *skb, const struct segment *seg)
 	       last[0] == TCPOPT_MPTCP && last[1] == sizeof(last);
 }
 
+/* Who a socket speaks for. */
+struct speaker {
+	__u64 place;
+	__u32 unit;	/* badge */
+};
+
+/*
+ * Finds that out, and whether data may leave with a SYN that has some. What this CPU last found out about the socket's
+ * cgroup it need not ask again. Otherwise a verdict of tc.
+ */
+#define WW_FOUND 1000
+
+inline_always int speaker_of(struct __sk_buff *skb, struct bpf_sock *sk, const struct segment *seg, struct speaker *who)
+{
+	__u64 cgroup = can_cast() ? cgroup_id_of(sk) : bpf_skb_cgroup_id(skb);
+	struct question q = { .cgroup = cgroup, .generation = generation_now(), .direction = WW_SPEAKER };
+	struct answer *answer = answer_slot(&q);
+	__u32 bank = bank_of(q.generation);
+	struct ww_unit *unit;
+
+	if (answer && is_answered(answer, &q) && !seg->payload) {
+		who->unit = answer->unit;
+		who->place = answer->place;
+		return WW_FOUND;
+	}
+	if (is_agent(q.cgroup))
+		return TC_ACT_UNSPEC; /* as the host's unit it would be subject to the host's policy */
+	unit = unit_of_packet(skb, &who->place);
+	if (!unit || !unit->class[bank]) {
+		if (!is_ours(skb))
+			return TC_ACT_UNSPEC;
+		count_drop(q.generation ? WW_REASON_UNIT_UNKNOWN : WW_REASON_TABLES_EMPTY);
+		return TC_ACT_SHOT;
+	}
+	if (seg->payload && !may_send_early(unit, seg, bank)) {
+		count_drop(WW_REASON_SYN_PAYLOAD);
+		return TC_ACT_SHOT;
+	}
+	who->unit = unit->badge;
+	if (answer)
+		remember(answer, &q, NULL, who->unit, who->place, 0);
+	return WW_FOUND;
+}
+
 /* Writes down what a socket announces; another's young connection leaves the slot for the table before. */
 inline_always bool begin_connecting(struct ww_young *slot, __u64 cookie, const struct segment *seg,
-				    struct ww_unit *unit, __u64 place, __u16 dialled)
+				    const struct speaker *who, __u16 dialled)
 {
 	if (!take(&slot->busy))
 		return false;
@@ -58,9 +102,9 @@ inline_always bool begin_connecting(struct ww_young *slot, __u64 cookie, const s
 	}
 	slot->judged.generation = 0;
 	slot->client_isn = seg->seq;
-	slot->unit = unit->badge;
+	slot->unit = who->unit;
 	slot->peer = 0;
-	slot->place = place;
+	slot->place = who->place;
 	slot->dialled = dialled;
 	slot->epoch = state.epoch;
 	slot->direction = WW_OUT;
@@ -75,29 +119,19 @@ inline_always bool begin_connecting(struct ww_young *slot, __u64 cookie, const s
 /* A SYN about to leave; refuse has asked the tables. A retransmission repeats what was announced. */
 inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
 {
-	__u32 generation = generation_now(), bank = bank_of(generation);
-	__u64 cookie = bpf_get_socket_cookie(skb), place;
+	__u64 cookie = cookie_from(skb, sk);
 	struct ww_young *slot = slot_for(cookie);
 	struct syn_option option;
-	struct ww_unit *unit;
+	struct speaker who;
+	int found;
 
 	if (!slot)
 		return TC_ACT_SHOT;
 	if (slot->cookie != cookie || slot->client_isn != seg->seq || seg->payload) {
-		if (is_agent(bpf_skb_cgroup_id(skb)))
-			return TC_ACT_UNSPEC; /* as the host's unit it would be subject to the host's policy */
-		unit = unit_of_packet(skb, &place);
-		if (!unit || !unit->class[bank]) {
-			if (!is_ours(skb))
-				return TC_ACT_UNSPEC;
-			count_drop(generation ? WW_REASON_UNIT_UNKNOWN : WW_REASON_TABLES_EMPTY);
-			return TC_ACT_SHOT;
-		}
-		if (seg->payload && !may_send_early(unit, seg, bank)) {
-			count_drop(WW_REASON_SYN_PAYLOAD);
-			return TC_ACT_SHOT;
-		}
-		if (!begin_connecting(slot, cookie, seg, unit, place, bpf_ntohs(sk->dst_port)))
+		found = speaker_of(skb, sk, seg, &who);
+		if (found != WW_FOUND)
+			return found;
+		if (!begin_connecting(slot, cookie, seg, &who, bpf_ntohs(sk->dst_port)))
 			return TC_ACT_SHOT;
 	}
 	if (seg->payload || too_full(skb, seg)) {
@@ -218,10 +252,10 @@ inline_always int prove_synack(struct __sk_buff *skb, __u32 at, const struct seg
  * A SYN-ACK whose SYN is not known any more cannot say who it is, and one that says nothing would be
  * taken for a server without identity. It does not leave; the client asks again.
  */
-inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct segment *seg)
+inline_always int stamp_synack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
 {
 	__u64 nonce = server_nonce(&seg->remote, seg->remote_port, seg->seq, coarse_now() >> WW_TICK_SHIFT, state.epoch);
-	__u64 cookie = skb->sk ? bpf_get_socket_cookie(skb) : 0; /* the request's */
+	__u64 cookie = sk ? cookie_from(skb, sk) : 0; /* the request's */
 	__u32 zero = 0;
 	struct announcement *syn = bpf_map_lookup_elem(&answering, &zero);
 
@@ -244,7 +278,7 @@ inline_always int stamp_synack(struct __sk_buff *skb, __u32 at, const struct seg
  */
 inline_always void stamp_ack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
 {
-	__u64 cookie = bpf_get_socket_cookie(skb);
+	__u64 cookie = cookie_from(skb, sk);
 	struct ww_young *slot = young_of(cookie);
 	struct ack_option option;
 	struct ww_flow *flow;
@@ -278,40 +312,31 @@ inline_always void stamp_ack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 a
 	count(append(skb, at, seg, &option, sizeof(option)) ? WW_COUNT_STAMPED_ACK : WW_COUNT_STAMP_FAILED);
 }
 
-/* An ACK without payload from a socket that has neither received data nor had any acknowledged. */
-inline_always bool unconfirmed(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at)
-{
-	struct bpf_tcp_sock *tcp;
+/* What a packet of a handshake may be; each is stamped by a program of its own. */
+enum stamped {
+	WW_STAMP_SYN,
+	WW_STAMP_SYNACK,
+	WW_STAMP_ACK,
+	WW_STAMPS,
+};
 
-	if (skb->len > at + plain_header(skb) + 60)
-		return false;
-	tcp = bpf_tcp_sock(sk);
-	return tcp && !tcp->bytes_received && tcp->bytes_acked <= 1;
-}
-
-own_frame int stamp_segment(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, __u8 flags)
+/* *at* and *kind* are constants where this is used. */
+inline_always int stamp_segment(struct __sk_buff *skb, __u32 at, enum stamped kind)
 {
+	struct bpf_sock *sk = skb->sk;
 	struct segment seg;
 
 	if (!parse_segment(skb, at, false, &seg))
 		return TC_ACT_UNSPEC;
-	switch (flags & (TCP_SYN | TCP_ACK)) {
-	case TCP_SYN:
+	if (kind == WW_STAMP_SYNACK)
+		return stamp_synack(skb, sk, at, &seg);
+	if (!sk)
+		return TC_ACT_UNSPEC; /* never: a socket sends these */
+	if (kind == WW_STAMP_SYN)
 		return stamp_syn(skb, sk, at, &seg);
-	case TCP_SYN | TCP_ACK:
-		return stamp_synack(skb, at, &seg);
-	case TCP_ACK:
-		if (!seg.payload)
-			stamp_ack(skb, sk, at, &seg);
-	}
+	if (!seg.payload)
+		stamp_ack(skb, sk, at, &seg);
 	return TC_ACT_UNSPEC;
-}
-
-own_frame int stamp_cookie(struct __sk_buff *skb, __u32 at)
-{
-	struct segment seg;
-
-	return parse_segment(skb, at, false, &seg) ? stamp_synack(skb, at, &seg) : TC_ACT_UNSPEC;
 }
 
 #endif /* WW_STAMPING_H */

@@ -15,7 +15,8 @@ from watchword.enforcer.datapath.ebpf.datapath import OBJECTS, EbpfDatapath
 from watchword.enforcer.datapath.ebpf.object import BpfObject
 
 PROGRAMS = {
-    "stamp": {"stamp_ethernet", "stamp_plain"},
+    "stamp": {"stamp_ethernet", "stamp_plain"}
+    | {f"stamp_{segment}_{device}" for segment in ("syn", "synack", "ack") for device in ("ethernet", "plain")},
     "refuse": {"refuse4", "refuse6"},
     "enforce": {"enforce_in"},
     "capture_in": {"enforce_in"},
