@@ -12,6 +12,7 @@ from bench.pairs import Pairs, closing_line, run_pairs
 
 _PAIRS = 15
 _SECONDS = 1.5
+_WARMING_SECONDS = 0.5
 _LATENCY_PAIRS = 7
 _LATENCY_SECONDS = 1
 
@@ -45,11 +46,15 @@ def _target(pair: FencedPair, version: int) -> list[str]:
 
 
 def _rate(pair: FencedPair, version: int) -> Pairs:
-    def measure() -> float:
+    def load(seconds: float) -> float:
         report = pair.load(
-            "connect", *_target(pair, version), "--seconds", str(_SECONDS), "--inflight", "16", "--processes", "2"
+            "connect", *_target(pair, version), "--seconds", str(seconds), "--inflight", "16", "--processes", "2"
         )
         return float(report["per_second"])
+
+    def measure() -> float:
+        load(_WARMING_SECONDS)  # what was put into the kernel, or taken out, a moment ago is still being tidied up
+        return load(_SECONDS)
 
     bare, policed = pair.in_turn(measure)
     return run_pairs(_PAIRS, ("bare", bare), ("policed", policed), progress=print)
