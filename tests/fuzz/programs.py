@@ -22,28 +22,6 @@ _ROOM = 66000
 PASS_IN, LET_OUT, SHOT = 1, 0xFFFFFFFF, 2
 
 
-class _Options(ctypes.Structure):
-    """struct bpf_test_run_opts (libbpf 1.x)."""
-
-    _fields_ = [
-        ("sz", ctypes.c_size_t),
-        ("data_in", ctypes.c_void_p),
-        ("data_out", ctypes.c_void_p),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_void_p),
-        ("ctx_out", ctypes.c_void_p),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    ]
-
-
 class Program:
     """One loaded program behind a pinned link, and a device for the packets to be on."""
 
@@ -56,8 +34,8 @@ class Program:
         self._context = ctypes.create_string_buffer(_CONTEXT)
         struct.pack_into("=I", self._context, _IFINDEX_AT, socket.if_nametoindex(device))
         self._data = ctypes.create_string_buffer(_ROOM)
-        self._options = _Options(sz=ctypes.sizeof(_Options), repeat=1, ctx_size_in=_CONTEXT)
-        self._options.data_in = ctypes.addressof(self._data)
+        self._options = libbpf.TestRunOptions(sz=ctypes.sizeof(libbpf.TestRunOptions), repeat=1, ctx_size_in=_CONTEXT)
+        self._options.data_in = ctypes.cast(self._data, ctypes.c_char_p)
         self._options.ctx_in = ctypes.addressof(self._context)
         self._at = memoryview(self._data).cast("B")
         self._run = libbpf.library().bpf_prog_test_run_opts
