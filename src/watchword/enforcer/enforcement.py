@@ -49,6 +49,7 @@ class Enforcement:
     def __init__(self, datapath: Datapath, pairing: Pairing, units: Units) -> None:
         self.datapath = datapath
         self.installed = False
+        self.removed = False  # on purpose: the datapath is not to be touched again
         self.actual: Enforced | None = None
         self.problems: dict[str, str] = {}
         self.keep_existing = True  # connections older than the Enforcer that policy refuses

@@ -86,7 +86,7 @@ class Guard:
         self.reports = Reports(settings.data, time.time())
         self.book = AddressBook()
         self.questions = BadgeQuestions()
-        self.resolving = Resolving(self)
+        self.resolving = Resolving(self.enforcement, settings.resolvers, self.problems)
         self._pledge = Pledge(enrolled.console_public, enrolled.enforcer)
         remembered = remembered_welcome(settings.data, enrolled.enforcer, enrolled.namespace, self.problems)
         self.welcome = self._pledge.settled(remembered, None, self.problems)
@@ -110,7 +110,6 @@ class Guard:
         self._was_established = False
         self._stored: SignedDocument | None = None  # what the disk held at the start
         self._events = -1
-        self.removed = False
 
     # --- starting -----------------------------------------------------------------------------
 
@@ -170,6 +169,11 @@ class Guard:
                 self.courier.report()
 
     # --- what others ask ----------------------------------------------------------------------
+
+    @property
+    def removed(self) -> bool:
+        """Whether all of this is gone, or about to go."""
+        return self.enforcement.removed
 
     def wake(self) -> None:
         """Something changed that the kernel may have to know."""

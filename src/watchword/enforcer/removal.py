@@ -79,7 +79,7 @@ def _remove_units(settings: Settings, root: Path) -> list[str]:
 
 async def remove(guard: Guard) -> dict[str, Any]:
     """Remove everything that belongs to ``guard``, which is of no use afterwards."""
-    guard.removed = True
+    guard.enforcement.removed = True
     told = await guard.link.farewell(Goodbye(uninstalled=True))
     if guard.enforcement.installed:
         guard.stop_listening()

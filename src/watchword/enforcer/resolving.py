@@ -18,16 +18,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from watchword.enforcer import asking, dnsquery
 from watchword.enforcer.datapath.base import AnswerUnread, DatapathError, Lookup
+from watchword.enforcer.enforcement import Enforcement
 from watchword.policy.suffixes import candidates, is_name
 from watchword.policy.tables import Tables
 from watchword.wire.policy import PolicyDocument
-
-if TYPE_CHECKING:
-    from watchword.enforcer.guard import Guard
 
 _log = logging.getLogger(__name__)
 
@@ -88,10 +85,14 @@ def idle(lookups: Iterable[Lookup], now: float, room: int) -> list[Lookup]:
 
 
 class Resolving:
-    """Keeps the resolvers that are believed, and asks on behalf of units."""
+    """Keeps the resolvers that are believed (those configured, else the system's), and asks on behalf of units."""
 
-    def __init__(self, guard: Guard, system: Path = SYSTEM) -> None:
-        self._guard = guard
+    def __init__(
+        self, enforcement: Enforcement, configured: tuple[str, ...], problems: dict[str, str], system: Path = SYSTEM
+    ) -> None:
+        self._enforcement = enforcement
+        self._configured = configured
+        self._problems = problems
         self._system = system
         self._believed: tuple[str, ...] | None = None
         self._tables: Tables | None = None
@@ -104,15 +105,15 @@ class Resolving:
         """Do it until cancelled."""
         while True:
             await asyncio.sleep(_TICK)
-            if self._guard.enforcement.actual is None or self._guard.removed:
+            if self._enforcement.actual is None or self._enforcement.removed:
                 continue
             try:
                 await self._tick(time.monotonic())
             except DatapathError as error:  # a table is full: units look up for themselves
-                self._guard.problems["names"] = f"host names: {error}"
-                _log.warning("%s", self._guard.problems["names"])
+                self._problems["names"] = f"host names: {error}"
+                _log.warning("%s", self._problems["names"])
             else:
-                self._guard.problems.pop("names", None)
+                self._problems.pop("names", None)
 
     def unread(self, event: AnswerUnread) -> None:
         """The kernel could not read what a unit was told."""
@@ -120,7 +121,7 @@ class Resolving:
             self._again[event] = None
 
     async def _tick(self, now: float) -> None:
-        datapath = self._guard.enforcement.datapath
+        datapath = self._enforcement.datapath
         resolvers = self._resolvers()
         if resolvers != self._believed:
             datapath.believe(resolvers)
@@ -138,15 +139,15 @@ class Resolving:
             datapath.forget(idle(datapath.lookups(), time.time(), _LOOKUPS))
 
     def _resolvers(self) -> tuple[str, ...]:
-        if self._guard.settings.resolvers:
-            return self._guard.settings.resolvers
+        if self._configured:
+            return self._configured
         try:
             return system_resolvers(self._system.read_text(encoding="utf-8", errors="replace"))
         except OSError:
             return ()
 
     def _look_at_policy(self) -> None:
-        actual = self._guard.enforcement.actual
+        actual = self._enforcement.actual
         if actual is not None and actual.tables is not self._tables:
             self._tables = actual.tables
             self._wanting = wanting(actual.signed.document, actual.tables)
@@ -168,4 +169,4 @@ class Resolving:
                 _log.info("no answer about %s from %s: %s", name, resolver, error)
                 return
         for badge in badges:
-            self._guard.enforcement.datapath.learn(badge, told)
+            self._enforcement.datapath.learn(badge, told)
