@@ -183,6 +183,7 @@ def test_no_settings_that_open_anything_are_taken(scene: Scene, impostor: Impost
         msgspec.structs.replace(everything, signature=bytes(64)),
         sign_boundaries(scene.key, scene.victim.enforcer, everything),
         sign_boundaries(scene.key, scene.victim.enforcer, Boundaries(2**60, offline_max_age=0.001)),
+        sign_boundaries(scene.key, scene.victim.enforcer, Boundaries(2**60, key_lifetime=1e12)),
     ]
 
     async def attack(victim: Victim) -> None:

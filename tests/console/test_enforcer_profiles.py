@@ -79,6 +79,14 @@ async def test_settings_reach_a_connected_enforcer_at_once(console: Running, cli
         mapping = await mapped(client, "slow", "$name=edge", "slow")
         told = await peer.answer(messages.Welcome)
         assert (told.report_interval, told.key_lifetime, told.existing_connections) == (30.0, 600.0, "Cut")
+        assert told.boundaries is not None
+        assert (told.boundaries.key_lifetime, told.boundaries.existing_connections) == (600.0, "Cut")
+        verify_boundaries(peer.host.console_key, peer.host.enforcer_id, told.boundaries)
+        for laxer in ({"key_lifetime": 0.0}, {"existing_connections": "Keep"}, {"key_lifetime": 1e9}):
+            with pytest.raises(SignatureError):
+                verify_boundaries(
+                    peer.host.console_key, peer.host.enforcer_id, msgspec.structs.replace(told.boundaries, **laxer)
+                )
         await client.patch(f"/v1/enforcerprofiles/{identifier}", json={"flowReportInterval": 5})
         assert (await peer.answer(messages.Welcome)).report_interval == 5.0
         # nothing is sent when nothing that an Enforcer knows of has changed

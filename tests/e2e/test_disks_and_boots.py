@@ -219,15 +219,24 @@ def test_a_host_booted_with_damaged_keys_proves_nothing_and_is_itself_again_with
 
 
 def test_a_damaged_revision_is_never_enforced_and_the_console_mends_it(outpost: Outpost) -> None:
-    boot, revision = Boot(outpost), data(outpost.db) / "revision"
+    """The last one is: the one before holds, which says the same here. Both are: nothing does, and that is said."""
+    outpost.enforces(outpost.change_elsewhere(7), "db")
+    last = outpost.status("db")["revision"]["enforced"]
+    boot, stored = Boot(outpost), data(outpost.db)
     with no_console(outpost):
-        with boot.down():
-            content = bytearray(revision.read_bytes())
-            content[len(content) // 2] ^= 1
-            revision.write_bytes(content)
-            boot.start()
-        assert "the stored revision is not used" in problems(outpost)
-        assert outpost.status("db")["revision"]["enforced"] == 0
+        for name in ("revision", "revision-before"):
+            with boot.down():
+                content = bytearray((stored / name).read_bytes())
+                content[len(content) // 2] ^= 1
+                (stored / name).write_bytes(content)
+                boot.start()
+            assert "the stored revision is not used" in problems(outpost)
+            enforced = outpost.status("db")["revision"]["enforced"]
+            if name == "revision":
+                assert 0 < enforced < last
+                assert outpost.verdicts() == RULED
+            else:
+                assert enforced == 0
     until(lambda: outpost.status("db")["revision"]["enforced"] > 0, outpost.logs)
     assert outpost.verdicts() == RULED
     assert outpost.status("db")["problems"] == []

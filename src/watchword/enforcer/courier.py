@@ -14,6 +14,8 @@ from watchword.enforcer.reports import Reports
 from watchword.wire.messages import FlowReports
 
 _RESEND_AFTER = 30.0
+#: Seconds between two reports at the most, whatever anybody says.
+LONGEST = 3600.0
 
 
 class Courier:
@@ -31,10 +33,10 @@ class Courier:
         self._sent = 0.0
 
     async def due(self, interval: float) -> None:
-        """Wait ``interval`` seconds, or until :meth:`hurry`."""
+        """Wait ``interval`` seconds, :data:`LONGEST` at most, or until :meth:`hurry`."""
         self._hurried.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.1, interval)):
+            async with asyncio.timeout(min(max(0.1, interval), LONGEST)):
                 await self._hurried.wait()
 
     def hurry(self) -> None:

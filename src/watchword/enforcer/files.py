@@ -27,15 +27,18 @@ def private_directory(path: Path) -> None:
         raise StorageError(path, error) from error
 
 
-def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
+def replace(path: Path, content: bytes, *, durable: bool = True, before: Path | None = None) -> None:
     """Put ``content`` at ``path`` atomically with mode 0600.
 
     ``durable`` waits for the disk; without it the content survives the process but perhaps not the host.
+    What was there becomes ``before``, if that is given; at every moment there is something at ``path``.
     Raises :class:`StorageError` when there is no room, or the disk fails; the old content is there then.
     """
     beside = path.with_name(f".{path.name}.new")
     try:
         _write(beside, content, durable=durable)
+        if before is not None:
+            _step_back(path, before)
         beside.rename(path)
         if durable:
             _settle(path.parent)
@@ -43,6 +46,14 @@ def replace(path: Path, content: bytes, *, durable: bool = True) -> None:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)  # half a file takes room that others need
         raise StorageError(path, error) from error
+
+
+def _step_back(path: Path, before: Path) -> None:
+    beside = before.with_name(f".{before.name}.new")
+    beside.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # somebody has removed it: then what was before that stays
+        os.link(path, beside, follow_symlinks=False)
+        beside.rename(before)
 
 
 def _write(beside: Path, content: bytes, *, durable: bool) -> None:

@@ -123,9 +123,7 @@ class Guard:
         try:
             stored = self.store.load()
         except RevisionError as error:
-            self.problems["store"] = f"the stored revision is not used: {error}"
-            _log.error("the stored revision is not used: %s", error)
-            return
+            stored = self._before(str(error))
         if stored is None:
             return
         self._desired = stored
@@ -133,15 +131,22 @@ class Guard:
         kernel = self.enforcement.datapath.revision()
         if kernel > stored.document.revision:
             self._desired = None
-            self.problems["store"] = (
-                f"the stored revision {stored.document.revision} is older than {kernel} in the kernel"
-            )
+            older = f"the stored revision {stored.document.revision} is older than {kernel} in the kernel"
+            self.problems["store"] = "; ".join([*filter(None, [self.problems.get("store")]), older])
             _log.warning("%s; the kernel's stays", self.problems["store"])
             return
         self.held = stored.document
         self._stored = stored
         self.enforcement.want(stored)
         self._enforce()
+
+    def _before(self, why: str) -> SignedDocument | None:
+        """The revision before the last, whose file is not usable: rules of yesterday rather than none."""
+        stored = self.store.load_before()
+        instead = f"; revision {stored.document.revision}, the one before, is taken instead" if stored else ""
+        self.problems["store"] = f"the stored revision is not used: {why}{instead}"
+        _log.error("%s", self.problems["store"])
+        return stored
 
     def close(self) -> None:
         """Let go of everything; the kernel goes on deciding."""
@@ -287,7 +292,7 @@ class Guard:
             self.wake()
 
     def _settle_existing(self) -> None:
-        self.enforcement.keep_existing = self.welcome.existing_connections == "Keep"
+        self.enforcement.keep_existing = self.boundaries.existing_connections == "Keep"
 
     # --- the kernel ---------------------------------------------------------------------------
 
@@ -350,10 +355,10 @@ class Guard:
         if actual is None:
             return
         self.problems.pop("revision", None)
-        self.problems.pop("store", None)
         revision = actual.signed.document.revision
         self.link.submit(messages.RevisionEnforced(revision))
         if actual.signed is not self._stored:
+            self.problems.pop("store", None)
             self.keeping.keep("policy", lambda: self.store.keep(actual.signed))
             self.confirm()
         self.book.update(actual.document, actual.tables)
@@ -403,10 +408,18 @@ class Guard:
         if self.enforced():
             self.keeping.keep("age of the policy", lambda: self.store.confirm(Moment.now()))
 
+    @property
+    def boundaries(self) -> messages.Boundaries:
+        """What the Console has signed about how to behave; empty before it ever did."""
+        return self.welcome.boundaries or messages.Boundaries(0)
+
+    def key_lifetime(self) -> float:
+        """Seconds between two datapath keys."""
+        return self.boundaries.key_lifetime or messages.DAY
+
     def _max_age(self) -> float:
         own = self.settings.offline_max_age
-        signed = self.welcome.boundaries
-        return own if own is not None else signed.offline_max_age if signed else 0.0
+        return own if own is not None else self.boundaries.offline_max_age
 
     def _waiting_complaints(self) -> list[str]:
         found = []

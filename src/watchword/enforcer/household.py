@@ -59,7 +59,7 @@ class Household:
 
     def _rotate_keys(self) -> None:
         guard, now = self._guard, time.time()
-        if guard.link.established and guard.keys.age(now) >= guard.welcome.key_lifetime and guard.keys.rotate(now):
+        if guard.link.established and guard.keys.age(now) >= guard.key_lifetime() and guard.keys.rotate(now):
             guard.link.submit(messages.PublishKeys(guard.keys.published()))
             guard.keys.carried(time.monotonic())
             _log.info("datapath key of epoch %d published", guard.keys.published()[0].epoch)

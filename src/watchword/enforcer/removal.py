@@ -25,7 +25,10 @@ _log = logging.getLogger(__name__)
 _PATIENCE = 8.0
 
 #: What this package ever puts into a data directory; nothing else is removed from it.
-_DATA = ("confirmed", "credential", "datapath-keys", DAMAGED, "reports", "revision", "signing-key.pem", "welcome")
+_DATA = (
+    *("confirmed", "credential", "datapath-keys", DAMAGED, "reports"),
+    *("revision", "revision-before", "signing-key.pem", "welcome"),
+)
 
 
 async def uninstall(settings: Settings, datapath_factory: Callable[[Settings], Datapath]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 A file is worth what its signature says: it is verified at every load exactly like a frame from the
 network, with the same key, for this Enforcer. Anything else is refused whole and left for inspection.
+The revision before the last is kept too, in a file of its own, for the day on which that of the last is damaged.
 
 Beside it stands when a Console last stood behind it, by a clock that nobody can set: whoever sets the other must
 neither make its rules lapse nor keep them alive.
@@ -23,6 +24,7 @@ from watchword.identity.signatures import verify_revision
 from watchword.wire.policy import PolicyDocument, digest
 
 _FILE = "revision"
+_BEFORE = "revision-before"
 _CONFIRMED = "confirmed"
 
 _log = logging.getLogger(__name__)
@@ -51,11 +53,13 @@ def verify(console_public: bytes, enforcer: str, signed: SignedDocument) -> None
 
 
 class RevisionStore:
-    """The file of the last signed revision."""
+    """The files of the last signed revision and of the one before."""
 
     def __init__(self, directory: Path, console_public: bytes, enforcer: str, boot: str = "") -> None:
         """``boot`` names this boot of the host, if not as the kernel does."""
         self._path = directory / _FILE
+        self._before = directory / _BEFORE
+        self._sound = False  # the last file has been verified, or was written here
         self._marked = directory / _CONFIRMED
         self._console_public = console_public
         self._enforcer = enforcer
@@ -63,8 +67,14 @@ class RevisionStore:
         self._mark = self._read_mark()
 
     def keep(self, signed: SignedDocument) -> None:
-        """Put a verified revision on disk in place of the one before. Raises :class:`StorageError`."""
-        files.replace(self._path, msgspec.msgpack.encode(_Stored(1, signed.document, signed.signature)))
+        """Put a verified revision on disk; what it takes the place of becomes the one before.
+
+        Raises :class:`StorageError`. A file that is not known to be good takes the place of nothing. At every moment
+        there is a last revision.
+        """
+        content = msgspec.msgpack.encode(_Stored(1, signed.document, signed.signature))
+        files.replace(self._path, content, before=self._before if self._sound else None)
+        self._sound = True
 
     def confirm(self, now: Moment) -> None:
         """A Console stands behind the revision in force now: its age begins anew. Raises :class:`StorageError`."""
@@ -92,8 +102,29 @@ class RevisionStore:
         ``at_least`` is the revision that the kernel decides by: an older file is a step back in time
         and is refused, like one that does not verify, with :class:`RevisionError`.
         """
+        signed = self._read(self._path)
+        if signed is None:
+            if self._before.exists():
+                raise RevisionError(f"{self._path} is gone")
+            return None
+        if signed.document.revision < at_least:
+            raise RevisionError(
+                f"{self._path} holds revision {signed.document.revision}, older than {at_least} which is enforced"
+            )
+        self._sound = True
+        return signed
+
+    def load_before(self) -> SignedDocument | None:
+        """The revision before the last, for when that is not usable; None when it is not usable either."""
         try:
-            content = files.read_private(self._path)
+            return self._read(self._before)
+        except RevisionError as error:
+            _log.warning("nor is the one before: %s", error)
+            return None
+
+    def _read(self, path: Path) -> SignedDocument | None:
+        try:
+            content = files.read_private(path)
         except CredentialError as error:
             raise RevisionError(str(error)) from None
         if content is None:
@@ -101,13 +132,9 @@ class RevisionStore:
         try:
             stored = msgspec.msgpack.decode(content, type=_Stored)
         except UNDECODABLE as error:
-            raise RevisionError(f"{self._path} is not a stored revision: {error}") from None
+            raise RevisionError(f"{path} is not a stored revision: {error}") from None
         if stored.format != 1:
-            raise RevisionError(f"{self._path} has format {stored.format}; this agent reads format 1")
+            raise RevisionError(f"{path} has format {stored.format}; this agent reads format 1")
         signed = SignedDocument(stored.document, stored.signature)
         verify(self._console_public, self._enforcer, signed)
-        if stored.document.revision < at_least:
-            raise RevisionError(
-                f"{self._path} holds revision {stored.document.revision}, older than {at_least} which is enforced"
-            )
         return signed

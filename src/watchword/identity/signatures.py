@@ -9,7 +9,9 @@ what                signed bytes
 datapath key        ``watchword-datapath-key-v1 NUL`` enforcer ID NUL, epoch (u64 BE), public key (32)
 hello               ``HELLO_CONTEXT`` console ID NUL, nonce (32)
 revision            ``REVISION_CONTEXT`` enforcer ID NUL, revision (u64 BE), digest (32)
-boundaries          ``BOUNDARIES_CONTEXT`` enforcer ID NUL, issued (u64 BE), SHA-256 of lists (and age) as msgpack (32)
+boundaries          ``BOUNDARIES_CONTEXT`` enforcer ID NUL, issued (u64 BE), SHA-256 of what they say as msgpack (32):
+                    both lists of networks; then the age, if it or anything below is said; then all else that
+                    is said, by its name
 enrolment           ``watchword-enrolment-v1 NUL`` token ID NUL, public key (32)
 revision record     ``watchword-revision-record-v1 NUL`` number (u64 BE), SHA-256 of its text,
                     signature of the record before (64, or nothing for the first)
@@ -31,6 +33,9 @@ from watchword.wire.policy import DatapathKey
 DATAPATH_KEY_CONTEXT = b"watchword-datapath-key-v1\0"
 ENROLMENT_CONTEXT = b"watchword-enrolment-v1\0"
 REVISION_RECORD_CONTEXT = b"watchword-revision-record-v1\0"
+
+#: What boundaries have always said; everything that is not named here is signed by its name.
+_FIRST_BOUNDARIES = ("excluded_networks", "identity_required_networks", "offline_max_age")
 
 NONCE_LENGTH = 32
 DIGEST_LENGTH = 32
@@ -98,15 +103,21 @@ def verify_revision(signer: bytes, enforcer: str, revision: int, digest: bytes, 
 
 
 def _boundaries(enforcer: str, boundaries: Boundaries) -> bytes:
-    said = msgspec.msgpack.encode(
-        (
-            boundaries.excluded_networks,
-            boundaries.identity_required_networks,
-            *((boundaries.offline_max_age,) if boundaries.offline_max_age else ()),
-        )
-    )
+    said: list[object] = [boundaries.excluded_networks, boundaries.identity_required_networks]
+    further = _further(boundaries)
+    if boundaries.offline_max_age or further:
+        said.append(boundaries.offline_max_age)
+    if further:
+        said.append(further)
     issued = _number(boundaries.issued)
-    return BOUNDARIES_CONTEXT + _identifier(enforcer) + issued + hashlib.sha256(said).digest()
+    return BOUNDARIES_CONTEXT + _identifier(enforcer) + issued + hashlib.sha256(msgspec.msgpack.encode(said)).digest()
+
+
+def _further(boundaries: Boundaries) -> dict[str, object]:
+    """What later versions have added, by name, each if it is not as ever: earlier ones have signed the rest alone."""
+    fields = {field.name: field.default for field in msgspec.structs.fields(Boundaries)}
+    names = sorted(fields.keys() - {"issued", "signature", *_FIRST_BOUNDARIES})
+    return {name: value for name in names if (value := getattr(boundaries, name)) != fields[name]}
 
 
 def sign_boundaries(key: SigningKey, enforcer: str, boundaries: Boundaries) -> Boundaries:

@@ -20,6 +20,8 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
 * 2 (2026-11-23): Ping, PingOver and PingSought, for Enforcers that have said HostAddresses in this session;
   they answer with PingHeard and PingSighted.
 * 2 (2026-11-23): boundaries say ``offline_max_age``, if there is one; what Welcome itself says of it is not believed.
+* 2 (2026-11-23): boundaries say ``existing_connections`` and ``key_lifetime``; what Welcome itself says of them is not
+  believed any more.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
@@ -42,6 +44,9 @@ REVISION_CONTEXT = b"watchword-revision-v1\0"
 
 #: Bytes that begin what a Console signs for :class:`Boundaries`; then enforcer ID, NUL, issued (u64 BE), digest.
 BOUNDARIES_CONTEXT = b"watchword-boundaries-v1\0"
+
+#: Seconds between datapath key rotations where boundaries say nothing of them.
+DAY = 86400.0
 
 #: The largest frame either side accepts, in bytes.
 FRAME_LIMIT = 64 << 20
@@ -66,7 +71,8 @@ class Boundaries(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """Where an Enforcer's settings say what policy does not; signed like a revision, because it may open.
 
     Networks are lists of CIDRs; a ``!CIDR`` in the second leaves out a part. Seconds without a Console, after which
-    the rules of the last revision lapse, may open too: what they reject, a default may allow. ``issued`` is the time of
+    the rules of the last revision lapse, may open too: what they reject, a default may allow. So may connections that
+    are kept though policy refuses them, and a datapath key that nobody replaces. ``issued`` is the time of
     signing in microseconds since 1970, by the Console's clock: an Enforcer takes none older than the one it has.
     """
 
@@ -74,12 +80,14 @@ class Boundaries(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     excluded_networks: tuple[str, ...] = ()  # peers that are left alone
     identity_required_networks: tuple[str, ...] = ()  # peers that are rejected unless they prove an identity
     offline_max_age: float = 0.0  # 0 is for ever
+    existing_connections: Literal["Keep", "Cut"] = "Keep"  # those older than the Enforcer that policy refuses
+    key_lifetime: float = 0.0  # seconds between datapath key rotations; 0 is a day
     signature: bytes = b""
 
     @property
     def binding(self) -> bool:
         """Whether they say anything."""
-        return bool(self.excluded_networks or self.identity_required_networks or self.offline_max_age)
+        return msgspec.structs.replace(self, issued=0, signature=b"") != Boundaries(0)
 
 
 class Welcome(_Message, frozen=True, omit_defaults=True, tag="welcome"):
@@ -92,9 +100,9 @@ class Welcome(_Message, frozen=True, omit_defaults=True, tag="welcome"):
     enforcer: str
     namespace: str
     report_interval: float = 1.0  # seconds between flow reports
-    key_lifetime: float = 86400.0  # seconds between datapath key rotations
-    offline_max_age: float = 0.0  # of earlier Consoles, unsigned: not believed
-    existing_connections: Literal["Keep", "Cut"] = "Keep"  # those older than the Enforcer that policy refuses
+    key_lifetime: float = DAY  # for earlier agents; unsigned, so not believed
+    offline_max_age: float = 0.0  # of earlier Consoles: likewise
+    existing_connections: Literal["Keep", "Cut"] = "Keep"  # for earlier agents: likewise
     boundaries: Boundaries | None = None  # None: as the Enforcer has them
 
 

@@ -137,6 +137,33 @@ async def test_a_damaged_store_is_not_enforced_and_the_console_mends_it(
     assert stored.read_bytes() != content
 
 
+async def test_the_revision_before_the_last_is_in_force_where_that_is_damaged(tmp_path: Path, host: Host) -> None:
+    """Booted without a Console: rules of yesterday, and everybody is told; with the kernel's memory that stays."""
+    stored = host.directory / "data" / "revision"
+    async with console(tmp_path) as operator:
+        host.give(await operator.token())
+        async with host.agent():
+            await until(lambda: revision(host) > 0)
+            await publish(operator, "Reject")
+            before = await operator.enforced()
+            await operator.delete("/v1/networkrulesetpolicies/ssh")
+            newest = await operator.enforced()
+            assert host.decide("192.0.2.9", 22) == "Allow"
+    stored.write_bytes(stored.read_bytes()[:-1])
+    remembering, host.kernel = host.kernel, Kernel()
+    async with host.agent() as agent:
+        assert host.decide("192.0.2.9", 22) == "Reject"
+        assert revision(host) == before
+        assert agent.guard is not None
+        (complaint,) = agent.guard.complaints()
+        assert "is not a stored revision" in complaint
+        assert f"; revision {before}, the one before, is taken instead" in complaint
+    host.kernel = remembering
+    async with host.agent():
+        assert host.decide("192.0.2.9", 22) == "Allow", "what the kernel has is newer"
+        assert revision(host) == newest
+
+
 async def test_an_old_file_put_back_does_not_undo_what_the_kernel_enforces(tmp_path: Path, host: Host) -> None:
     """The kernel has the Reject; a file from before it is put back while no Console answers."""
     stored = host.directory / "data" / "revision"

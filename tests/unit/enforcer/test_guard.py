@@ -19,6 +19,7 @@ from watchword.enforcer.agent import Agent
 from watchword.enforcer.guard import Guard
 from watchword.enforcer.household import Household
 from watchword.enforcer.settings import Settings, load
+from watchword.identity.signatures import sign_boundaries
 from watchword.wire import messages
 from watchword.wire.policy import EnforcerEntry, PolicyDocument, difference
 
@@ -101,6 +102,12 @@ async def until(condition: Callable[[], bool], patience: float = 60.0) -> None:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+def settings(**said: Any) -> messages.Welcome:
+    """With boundaries that the Console has signed, and reports ten times a second."""
+    boundaries = sign_boundaries(SIDE.key, ENFORCER, messages.Boundaries(1, **said))
+    return messages.Welcome(ENFORCER, "/", report_interval=0.1, boundaries=boundaries)
 
 
 async def give(talk: Talk, wanted: PolicyDocument) -> None:
@@ -235,7 +242,7 @@ async def test_a_revision_holds_without_a_disk_and_is_kept_when_there_is_one(
         while messages.RevisionEnforced(4) not in bench.sent:
             bench.sent.append(await talk.hear())
         bench.data.rename(away)
-        await talk.say(messages.Welcome(ENFORCER, "/", key_lifetime=0.0, report_interval=0.1))
+        await talk.say(settings(key_lifetime=0.001))
         await give(talk, policy(5, action="Reject"))
         await bench.listen(talk)
 
@@ -288,10 +295,29 @@ async def test_reports_are_sent_again_on_the_next_session_until_accepted(bench: 
     assert [record.unit for record in batches[0].records] == ["unit-db"]
 
 
+async def test_settings_that_nobody_signed_keep_and_renew_nothing(bench: Bench) -> None:
+    """Whoever has the Console's address and TLS key alone can say them: nothing is kept or cut, no key grows old."""
+    said = messages.Welcome(ENFORCER, "/", key_lifetime=0.0, existing_connections="Cut", report_interval=1e300)
+
+    async def script(talk: Talk) -> None:
+        await talk.greet()
+        await talk.say(settings(existing_connections="Cut", key_lifetime=600.0))
+        await talk.say(msgspec.structs.replace(said, existing_connections="Keep", key_lifetime=1e300))
+        await talk.say(said)
+        await give(talk, policy(4))
+        await bench.listen(talk)
+
+    async with bench.on_duty(script) as guard:
+        await until(lambda: messages.RevisionEnforced(4) in bench.sent and guard.welcome.report_interval == 1e300)
+        assert not bench.kernel.keep_existing
+        assert guard.key_lifetime() == 600.0
+        assert not bench.heard(messages.PublishKeys)
+
+
 async def test_settings_that_change_during_a_session_hold_at_once(bench: Bench) -> None:
     """Also a shorter interval: it does not wait for the end of an hour that has begun."""
     slow = messages.Welcome(ENFORCER, "/", report_interval=3600.0)
-    quick = messages.Welcome(ENFORCER, "/", report_interval=0.1, existing_connections="Cut")
+    quick = settings(existing_connections="Cut")
     sped_up = asyncio.Event()
 
     async def script(talk: Talk) -> None:

@@ -164,6 +164,64 @@ def test_what_finds_no_room_leaves_nothing_and_says_where(console: SigningSide, 
     assert list(tmp_path.iterdir()) == []
 
 
+def flipped(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40] + bytes([whole[40] ^ 4]) + whole[41:])
+
+
+def test_the_revision_before_the_last_is_kept_for_when_that_is_damaged(
+    store: RevisionStore, console: SigningSide, tmp_path: Path
+) -> None:
+    for number in (7, 8, 9):
+        store.keep(console.sign(document(number)))
+    assert {path.name for path in tmp_path.iterdir()} == {"revision", "revision-before"}
+    assert (tmp_path / "revision-before").stat().st_mode & 0o777 == 0o600
+    flipped(content(tmp_path))
+    later = RevisionStore(tmp_path, console.key.public, ENFORCER)
+    with pytest.raises(RevisionError):
+        later.load()
+    assert later.load_before() == console.sign(document(8))
+    content(tmp_path).unlink()
+    with pytest.raises(RevisionError, match="is gone"):
+        later.load()
+
+
+def test_a_damaged_revision_never_becomes_the_one_before(
+    store: RevisionStore, console: SigningSide, tmp_path: Path
+) -> None:
+    for number in (7, 8):
+        store.keep(console.sign(document(number)))
+    flipped(content(tmp_path))
+    later = RevisionStore(tmp_path, console.key.public, ENFORCER)
+    with pytest.raises(RevisionError):
+        later.load()
+    later.keep(console.sign(document(9)))
+    assert later.load_before() == console.sign(document(7))
+    later.keep(console.sign(document(10)))
+    assert later.load_before() == console.sign(document(9))
+
+
+def test_the_revision_before_is_worth_its_signature_too(
+    store: RevisionStore, console: SigningSide, tmp_path: Path
+) -> None:
+    """Somebody else's, another host's, an edited one, a link: as good as none."""
+    assert store.load_before() is None
+    refusing = console.sign(document(7, action="Reject"))
+    for forged in (
+        SigningSide().sign(document(7)),
+        console.sign(document(7), enforcer="enforcer-2"),
+        SignedDocument(document(7, action="Allow"), refusing.signature),
+    ):
+        other = RevisionStore(tmp_path, console.key.public, ENFORCER)
+        other.keep(forged)
+        other.keep(console.sign(document(8)))
+        assert other.load_before() is None
+    content(tmp_path).rename(tmp_path / "elsewhere")
+    (tmp_path / "revision-before").unlink()
+    (tmp_path / "revision-before").symlink_to(tmp_path / "elsewhere")
+    assert store.load_before() is None
+
+
 def aged(tmp_path: Path, console: SigningSide, boot: str) -> RevisionStore:
     """As the agent that comes next finds it."""
     return RevisionStore(tmp_path, console.key.public, ENFORCER, boot)

@@ -56,6 +56,8 @@ def changed(welcome: Welcome, **fields: object) -> Welcome:
         changed(saying(4, "10.0.0.0/8"), issued=6),
         changed(saying(6), signature=b""),
         changed(saying(6, "192.0.2.0/24"), offline_max_age=0.1),
+        changed(saying(6, "192.0.2.0/24"), existing_connections="Cut"),
+        changed(saying(6, "192.0.2.0/24"), key_lifetime=1e9),
         Welcome(
             ENFORCER,
             "/",

@@ -16,7 +16,7 @@ from watchword.console.stream.closing import EVICTED, SessionEnded
 from watchword.console.stream.parts import StreamParts
 from watchword.identity.signatures import sign_boundaries
 from watchword.model.resources import EnforcerProfile
-from watchword.wire.messages import Boundaries, Welcome
+from watchword.wire.messages import DAY, Boundaries, Welcome
 
 
 async def welcome(parts: StreamParts, enforcer: str) -> Welcome:
@@ -30,22 +30,28 @@ async def welcome(parts: StreamParts, enforcer: str) -> Welcome:
         if record.resource.profile_id:
             profile = await records.by_id(connection, PROFILE, record.resource.profile_id)
     own = profile.resource if profile is not None else None
+    # the nearest namespace that says anything decides
+    offline_max_age = next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)
+    key_lifetime = float(own.key_lifetime) if own else parts.key_lifetime
     return Welcome(
         enforcer=enforcer,
         namespace=record.resource.namespace,
         report_interval=float(own.flow_report_interval) if own else parts.report_interval,
-        key_lifetime=float(own.key_lifetime) if own else parts.key_lifetime,
+        key_lifetime=key_lifetime,
         existing_connections=own.existing_connections if own else "Keep",
-        # the nearest namespace that says anything decides
-        boundaries=_boundaries(own, next((each.offline_max_age for each in where.chain if each.offline_max_age), 0)),
+        boundaries=_boundaries(own, float(offline_max_age), 0.0 if key_lifetime == DAY else key_lifetime),
     )
 
 
-def _boundaries(profile: EnforcerProfile | None, offline_max_age: int) -> Boundaries:
+def _boundaries(profile: EnforcerProfile | None, offline_max_age: float, key_lifetime: float) -> Boundaries:
+    plain = Boundaries(0, offline_max_age=offline_max_age, key_lifetime=key_lifetime)
     if profile is None:
-        return Boundaries(0, offline_max_age=float(offline_max_age))
-    return Boundaries(
-        0, tuple(profile.excluded_networks), tuple(profile.identity_required_networks), float(offline_max_age)
+        return plain
+    return msgspec.structs.replace(
+        plain,
+        excluded_networks=tuple(profile.excluded_networks),
+        identity_required_networks=tuple(profile.identity_required_networks),
+        existing_connections=profile.existing_connections,
     )
 
 
