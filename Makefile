@@ -64,6 +64,10 @@ soak-kills: setup ## Kill agents 1,000 times under load: KILLS=1000 SEED=7; last
 fuzz-packets: setup ## Fuzz the loaded programs with packets: FUZZ="--packets 10000000 --state fuzz.json"; last line is JSON (root)
 	@$(PYTHON) -m tests.fuzz $(FUZZ)
 
+.PHONY: smoke-kernels
+smoke-kernels: setup ## The kernel half on other kernels, in virtual machines: KERNELS="bookworm sid" SHORT=1 (root)
+	@scripts/smoke-kernels $(if $(SHORT),--short) $(KERNELS)
+
 .PHONY: mutate
 mutate: setup ## Change a module line by line and see whether its tests notice: MODULE=policy/verdicts.py
 	@$(PYTHON) scripts/mutate $(or $(MODULE),$(error say which module: make mutate MODULE=policy/verdicts.py))

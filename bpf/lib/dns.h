@@ -567,7 +567,8 @@ inline_always struct dns *load_message(struct __sk_buff *skb, __u32 at, __u32 si
 	dns->size = size;
 	dns->now = bpf_ktime_get_ns();
 	asm volatile("" : "+r"(size)); /* what is compared is what is passed on */
-	if (size < WW_DNS_HEADER || size > WW_DNS_MESSAGE || bpf_skb_load_bytes(skb, at, dns->message, size)) {
+	/* The upper bound first: from 7.2 on the verifier keeps one range, and what a difference may be lies on both ends. */
+	if (size > WW_DNS_MESSAGE || size < WW_DNS_HEADER || bpf_skb_load_bytes(skb, at, dns->message, size)) {
 		give_back(&dns->busy);
 		return NULL;
 	}
