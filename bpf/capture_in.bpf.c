@@ -16,11 +16,12 @@ own_frame void witness_in(struct __sk_buff *skb, int verdict)
 	__u64 place;
 
 	if (!filter || !sk || !scene || !is_wanted(skb, 0, filter, WW_IN) ||
-	    !notice(filter, unit_of_socket(sk, &place), verdict == WW_PASS))
+	    !notice(filter, badge_of(unit_of_socket(sk, &place)), verdict == WW_PASS))
 		return;
 	if (sk->dst_port)
 		recognise(&scene->told, sk, bpf_sk_cgroup_id(sk));
-	tell(skb, 0, filter, WW_IN);
+	take_bytes(skb, 0, filter);
+	tell(skb, filter, WW_IN);
 }
 
 SEC("cgroup_skb/ingress")

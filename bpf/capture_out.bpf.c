@@ -16,14 +16,15 @@ own_frame void witness_out(struct __sk_buff *skb, __u32 at, int verdict)
 	__u64 place;
 
 	if (!filter || !scene || !is_wanted(skb, at, filter, WW_OUT) ||
-	    !notice(filter, unit_of_packet(skb, &place), verdict != TC_ACT_SHOT))
+	    !notice(filter, badge_of(unit_of_packet(skb, &place)), verdict != TC_ACT_SHOT))
 		return;
 	sk = skb->sk;
 	if (sk)
 		sk = bpf_sk_fullsock(sk);
 	if (sk && sk->dst_port)
 		recognise(&scene->told, sk, bpf_skb_cgroup_id(skb));
-	tell(skb, at, filter, WW_OUT);
+	take_bytes(skb, at, filter);
+	tell(skb, filter, WW_OUT);
 }
 
 inline_always int witnessed(struct __sk_buff *skb, __u32 at)

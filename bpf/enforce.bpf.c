@@ -8,6 +8,7 @@
 #include "lib/closing.h"
 #include "lib/resolving.h"
 #include "lib/server.h"
+#include "lib/udp_flow.h"
 
 /* Whether this may be the last that the connection will receive, or the acknowledgement of our FIN. */
 inline_always bool may_end(struct bpf_sock *sk, __u8 flags)
@@ -81,6 +82,7 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 {
 	struct owner own;
 	struct datagram d;
+	int verdict;
 	__u64 place;
 
 	/* TCP takes plain headers only: its packets are judged by their record, and by nothing else. */
@@ -99,7 +101,10 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 	}
 	if (d.icmp == WW_ICMP_ERROR && error_belongs(skb, &d, &own))
 		return WW_PASS;
-	if (datagram_judge(skb, &d, &own, WW_IN) == WW_DROP)
+	verdict = d.protocol == IPPROTO_UDP ? udp_arrives(skb, &d, &own) : WW_BY_ADDRESS;
+	if (verdict == WW_BY_ADDRESS)
+		verdict = datagram_judge(skb, &d, &own, WW_IN);
+	if (verdict == WW_DROP)
 		return WW_DROP;
 	return is_resolving(&d) ? receive_answer(skb, &d, own.unit->badge) : WW_PASS;
 }

@@ -22,6 +22,13 @@ struct ww_layout {
 	struct ww_flow_counts flow_counts;
 	struct ww_datagram_key datagram_key;
 	struct ww_datagram datagram;
+	struct ww_udp_flow udp_flow;
+	struct ww_udp_pair udp_pair;
+	struct ww_udp_opened udp_opened;
+	struct ww_udp_admitted udp_admitted;
+	struct ww_udp_place udp_place;
+	struct ww_udp_resident udp_resident;
+	struct ww_udp_parked udp_parked;
 	struct ww_event event;
 	struct ww_name_key name_key;
 	struct ww_name name;
@@ -34,6 +41,8 @@ struct ww_layout {
 	struct ww_lookup_key lookup_key;
 	struct ww_lookup lookup;
 	enum ww_option option;
+	enum ww_trailer trailer;
+	enum ww_message message;
 	enum ww_limit limit;
 	enum ww_class class;
 	enum ww_direction direction;

@@ -9,6 +9,7 @@
 #include "lib/fragment.h"
 #include "lib/resolving.h"
 #include "lib/stamping.h"
+#include "lib/udp_leaving.h"
 
 inline_always bool is_ip(__be16 type)
 {
@@ -71,11 +72,24 @@ inline_always int let_out(struct __sk_buff *skb, const struct datagram *d, const
 	return TC_ACT_UNSPEC;
 }
 
+/* A first fragment that leaves as a call for the rest is none any more. */
+inline_always int udp_out(struct __sk_buff *skb, const struct datagram *d, const struct owner *own, __u32 at)
+{
+	int verdict = udp_leaves(skb, d, own, at);
+
+	if (verdict == WW_BY_ADDRESS)
+		return let_out(skb, d, own, WW_OUT);
+	if (verdict == WW_DROP)
+		return TC_ACT_SHOT;
+	if (verdict == WW_PASS && d->piece == WW_FIRST)
+		fragment_begins(skb, d);
+	return TC_ACT_UNSPEC;
+}
+
 /* What a socket of a unit sends. */
-own_frame int unit_out(struct __sk_buff *skb, const struct datagram *d)
+own_frame int unit_out(struct __sk_buff *skb, const struct datagram *d, __u32 at)
 {
 	struct owner own;
-	__u64 place;
 
 	if (d->network)
 		return TC_ACT_UNSPEC;
@@ -87,25 +101,23 @@ own_frame int unit_out(struct __sk_buff *skb, const struct datagram *d)
 	}
 	if (!datagram_ready(&own))
 		return TC_ACT_SHOT;
-	own.unit = unit_of_packet(skb, &place);
+	own.unit = unit_of_packet(skb, &own.place);
 	if (!own.unit || !own.unit->class[own.bank & 1]) {
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return TC_ACT_SHOT;
 	}
 	if (d->icmp == WW_ICMP_ERROR && error_belongs(skb, d, &own))
 		return TC_ACT_UNSPEC;
-	if (let_out(skb, d, &own, WW_OUT) == TC_ACT_SHOT)
-		return TC_ACT_SHOT;
-	if (is_resolving(d))
+	if (is_resolving(d)) /* before anything of it is changed; who may not have the answer learns nothing of it */
 		note_question(skb, d, own.unit->badge);
-	return TC_ACT_UNSPEC;
+	return d->protocol == IPPROTO_UDP ? udp_out(skb, d, &own, at) : let_out(skb, d, &own, WW_OUT);
 }
 
 /*
  * The kernel answers echo requests for the host's unit, without a socket of its own: whoever may not ask gets no
  * answer. That is judged here, as what has come in. Its errors quote what somebody has sent, and go back there.
  */
-inline_always int kernel_out(struct __sk_buff *skb, struct datagram *d)
+inline_always int kernel_out(struct __sk_buff *skb, struct datagram *d, __u32 at)
 {
 	struct owner own;
 
@@ -113,7 +125,7 @@ inline_always int kernel_out(struct __sk_buff *skb, struct datagram *d)
 		return TC_ACT_UNSPEC;
 	own.unit = d->icmp == WW_ICMP_REPLY && d->piece != WW_LATER ? unit_of_host() : NULL;
 	if (!own.unit)
-		return is_ours(skb) ? unit_out(skb, d) : TC_ACT_UNSPEC;
+		return is_ours(skb) ? unit_out(skb, d, at) : TC_ACT_UNSPEC;
 	if (!datagram_ready(&own))
 		return TC_ACT_SHOT;
 	if (!own.unit->class[own.bank & 1]) {
@@ -157,8 +169,8 @@ own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 		return TC_ACT_SHOT;
 	}
 	if (kernels)
-		return kernel_out(skb, &d);
-	return skb->sk && speaks_tcp(skb->sk) ? tcp_out(&d) : unit_out(skb, &d);
+		return kernel_out(skb, &d, at);
+	return skb->sk && speaks_tcp(skb->sk) ? tcp_out(&d) : unit_out(skb, &d, at);
 }
 
 /* A connection that sends RST is over for its own kernel, which may be about to clear the socket's counters. */
@@ -293,7 +305,7 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 		/* Forwarded, or the kernel's own: so are the SYN-ACKs of SYN cookies. */
 		if ((flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && !skb->ingress_ifindex)
 			return stamp_by(skb, at, WW_STAMP_SYNACK);
-		return TC_ACT_UNSPEC;
+		return flags ? TC_ACT_UNSPEC : companion_out(skb);
 	}
 	if (!flags || !is_stream(sk))
 		return datagram_out(skb, at);

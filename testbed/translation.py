@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 Chain = Literal["PREROUTING", "OUTPUT", "POSTROUTING"]
 
 
-def balanced(version: int, address: str, port: int, backends: Sequence[tuple[str, int]]) -> list[list[str]]:
+Protocol = Literal["tcp", "udp"]
+
+
+def balanced(
+    version: int, address: str, port: int, backends: Sequence[tuple[str, int]], protocol: Protocol = "tcp"
+) -> list[list[str]]:
     """Arguments of the rules that send connections to ``address``:``port`` to backends in turn."""
     rules = []
     for index, (to, to_port) in enumerate(backends):
         left = len(backends) - index
         turn = ["-m", "statistic", "--mode", "nth", "--every", str(left), "--packet", "0"] if left > 1 else []
         target = f"{to}:{to_port}" if version == 4 else f"[{to}]:{to_port}"
-        which = ["-p", "tcp", "-d", address, "--dport", str(port)]
+        which = ["-p", protocol, "-d", address, "--dport", str(port)]
         rules.append([*which, *turn, "-j", "DNAT", "--to-destination", target])
     return rules
 
@@ -42,15 +47,20 @@ def translated(host: Host, version: int, chain: Chain, *arguments: str) -> Itera
 
 @contextmanager
 def dialled(
-    host: Host, address: str, port: int, backends: Sequence[tuple[str, int]], chain: Chain = "PREROUTING"
+    host: Host,
+    address: str,
+    port: int,
+    backends: Sequence[tuple[str, int]],
+    chain: Chain = "PREROUTING",
+    protocol: Protocol = "tcp",
 ) -> Iterator[None]:
-    """TCP connections to ``address``:``port`` go to backends in turn, each (address, port).
+    """Connections to ``address``:``port`` go to backends in turn, each (address, port).
 
     On a router those that come in are meant, in the chain ``OUTPUT`` those that the host itself opens.
     """
     version = ip_address(address).version
     with ExitStack() as rules:
-        for arguments in balanced(version, address, port, backends):
+        for arguments in balanced(version, address, port, backends, protocol):
             rules.enter_context(translated(host, version, chain, *arguments))
         yield
 

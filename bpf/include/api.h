@@ -18,6 +18,24 @@ enum ww_option {
 	WW_ACK_OPTION = 28,	/* beside a 12-byte timestamp option */
 };
 
+/* The trailer of a datagram: a UDP option (RFC 9868) in the bytes behind the UDP length. */
+enum ww_trailer {
+	WW_TRAILER_KIND = 127,		/* EXP, shared by ExID */
+	WW_TRAILER_EXID = 0x5757,	/* "WW" */
+	WW_TRAILER_VERSION = 1,
+	WW_TRAILER_SIZE = 44,		/* bytes with the option checksum, without the pad of odd lengths */
+	WW_TRAILER_LARGEST = 1280,	/* IP packets that a trailer may make this long; larger go behind a bodyless one */
+};
+
+/* What a trailer says; the same number begins its transcript. */
+enum ww_message {
+	WW_MESSAGE_HELLO = 5,		/* client: who calls, nothing proved yet */
+	WW_MESSAGE_SESSION = 6,		/* client: proof under a session that the two have */
+	WW_MESSAGE_CHALLENGE = 7,	/* client: proof for the nonce of a bounce */
+	WW_MESSAGE_BOUNCE = 8,		/* server: who is called, a nonce to prove for */
+	WW_MESSAGE_ANSWER = 9,		/* server: its proof, and the session for what comes later */
+};
+
 enum ww_limit {
 	WW_MAX_LEVELS = 16,	/* depth of cgroups that can hold a unit */
 	WW_YOUNG_ROW = 12,	/* the kernel hands cookies out to each CPU in rows of 1 << 12 */
@@ -34,6 +52,13 @@ enum ww_limit {
 	WW_MAX_PREFIXES = 131072,	/* of both banks */
 	WW_BANK_BITS = 32,
 	WW_MAX_FLOWS = 65536,	/* aggregated flows */
+	WW_MAX_UDP_FLOWS = 65536,	/* datagram flows between identities; the least recently used proves itself anew */
+	WW_MAX_SESSIONS = 16384,	/* pairs of units that have proved themselves by datagram, each way */
+	WW_MAX_PLACES = 16384,		/* addresses and ports at which somebody has proved himself */
+	WW_PARKED = 1024,		/* datagrams that may be called for again; power of two */
+	WW_PARKED_SIZE = 1536,		/* bytes of UDP header and payload; multiple of 512 */
+	WW_BOUNCES = 4096,		/* sources whose bounces are counted apart; power of two */
+	WW_WINDOW = 1024,		/* how far calls of one session may overtake each other; power of two */
 	WW_MAX_DATAGRAMS = 65536,	/* datagram flows awaiting replies */
 	WW_SNAP_MAX = 16384,	/* bytes told of one captured packet at most */
 	WW_MAX_SUFFIXES = 32768,	/* patterns of host names, of both banks */
@@ -106,7 +131,14 @@ enum ww_counter {
 	WW_COUNT_LOOKUP_LOST = 57,	/* DNS look-ups for whose report the table had no room */
 	WW_COUNT_ANSWER_STRAY = 58,	/* DNS answers of known resolvers that nobody had asked for */
 	WW_COUNT_ANSWER_UNREAD = 59,	/* DNS answers of which nothing was learned: truncated, or not understood */
-	WW_COUNT_MAX = 60,
+	WW_COUNT_STAMPED_DATAGRAM = 64,	/* trailers written, bounces aside */
+	WW_COUNT_BOUNCED = 65,		/* datagrams without a proof, bounced */
+	WW_COUNT_BOUNCE_LIMITED = 66,	/* those that were not, because too many were */
+	WW_COUNT_UDP_PROVED = 67,	/* datagram flows proved, as server */
+	WW_COUNT_UDP_RESENT = 68,	/* datagrams sent again after a bounce */
+	WW_COUNT_UDP_UNPARKED = 69,	/* first datagrams too large to be sent again: lost */
+	WW_COUNT_UDP_LATE = 70,		/* bounces of datagrams that are not kept any more */
+	WW_COUNT_MAX = 71,
 };
 
 /* The two looks at all sockets by which connections older than the Enforcer get their records. */
@@ -348,6 +380,88 @@ struct ww_datagram {
 	__u8 direction;		/* of the packet that began it */
 	__u8 by_address;	/* and by nothing else: the tables may be asked again about any packet of it */
 	__u32 pad;
+};
+
+/*
+ * One datagram flow between identities, found by its two ends as they are on the wire. On the client's side it
+ * says what to stamp, on the server's who has proved to be the client.
+ */
+struct ww_udp_flow {
+	__u64 nonce;		/* client's; names the flow */
+	__u64 server_nonce;	/* the client proves for it; in answers, of the session */
+	__u64 proof;		/* what is stamped, once it is known */
+	__u64 opened;		/* ns since boot, all four */
+	__u64 seen;
+	__u64 stamped;
+	__u64 asked;		/* server: when the client last stamped; client: when the server first proved itself */
+	__u32 unit;		/* badge of the local end */
+	__u32 peer;		/* badge of the remote end, 0 until known */
+	__u32 generation;	/* of the tables that judged it last */
+	__u16 dialled;		/* the server's port as the client knows it */
+	__u16 port;		/* the server's port as this end sees it */
+	__u8 epoch;		/* client's key epoch */
+	__u8 server_epoch;
+	__u8 direction;
+	__u8 action;
+	__u8 message;		/* what the client stamps */
+	__u8 answered;		/* client: the server has proved itself on this flow */
+	__u8 by_address;	/* client: the address alone would do */
+	__u8 owed;		/* answers to be stamped */
+	__u8 tries;
+	__u8 pad[7];
+};
+
+/* Two units, the local one first. */
+struct ww_udp_pair {
+	__u32 unit;
+	__u32 peer;
+};
+
+/* A session as the client knows it. */
+struct ww_udp_opened {
+	__u64 nonce;
+	__u64 calls;		/* flows opened under it */
+	__u8 epoch;
+	__u8 server_epoch;
+	__u8 pad[6];
+};
+
+/* A session as the server knows it, with the calls it has seen: none opens a second flow. */
+struct ww_udp_admitted {
+	__u64 nonce;
+	__u64 since;		/* ns since boot */
+	__u64 highest;
+	__u64 bits[16];		/* by call number modulo WW_WINDOW */
+	__u32 busy;
+	__u32 pad;
+};
+
+/* Where somebody was reached by datagram, as addresses are on the wire. */
+struct ww_udp_place {
+	struct ww_address address;
+	__u16 port;		/* network order */
+	__u16 pad;
+};
+
+struct ww_udp_resident {
+	__u64 seen;
+	__u32 badge;
+	__u32 pad;
+};
+
+/* A datagram that has left without certainty that it was let in, to be sent again if it is bounced. */
+struct ww_udp_parked {
+	struct ww_datagram_key key;
+	__u64 nonce;
+	__u64 place;		/* cgroup id that places the sender */
+	__u32 ticket;		/* 0: nothing here */
+	__u32 ifindex;
+	__u32 at;		/* where the IP header begins */
+	__u32 length;		/* of UDP header and payload; 0: too large to be kept */
+	__u32 sent;		/* 1: the data has left with the call, 0: the call alone */
+	__u64 when;		/* ns since boot */
+	__u8 head[56];		/* everything before the UDP header */
+	__u8 body[1544];	/* WW_PARKED_SIZE, and what sums over whole words need */
 };
 
 /* Numbers that the agent gives to names. */

@@ -12,6 +12,11 @@ inline_always __u16 folded(__u64 sum)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
+inline_always __u32 halves(__u32 word)
+{
+	return (word & 0xffff) + (word >> 16);
+}
+
 /* Sum of the words that a TCP checksum covers beside the segment, but for its length. */
 inline_always __u64 pseudo_sum(const __u32 *addresses, __u32 words)
 {

@@ -99,7 +99,7 @@ proved_alone int parse_any(struct __sk_buff *skb, __u32 start, __u32 how, struct
 
 	if (!out)
 		return false;
-	if (!parse_packet(skb, start, how & WW_PARSE_QUOTED, &p))
+	if (!parse_packet(skb, start, how & WW_PARSE_QUOTED, incoming, &p))
 		return false;
 	out->at = p.at;
 	out->length = p.end - start;
@@ -189,6 +189,7 @@ own_frame void count_datagram(const struct datagram *d, __u32 unit, __u32 peer, 
 /* Whose datagram it is; found differently by the program that receives and the one that sends. */
 struct owner {
 	struct ww_unit *unit;
+	__u64 place;		/* cgroup id that places the unit; where it was asked for */
 	__u32 bank;
 	__u32 generation;
 };

@@ -28,6 +28,13 @@ struct packet {
 	__u8 pad;
 };
 
+struct udp_header {
+	__be16 source;
+	__be16 destination;
+	__be16 length;
+	__sum16 check;
+};
+
 #define WW_FRAGMENT_OFFSET4 0x1fff
 #define WW_MORE_FRAGMENTS4 0x2000
 #define WW_FRAGMENT_OFFSET6 0xfff8
@@ -187,11 +194,20 @@ inline_always bool parse_packet6(struct __sk_buff *skb, __u32 start, struct pack
 	return parse_chain(skb, p);
 }
 
+/* Whether this is UDP that is about to go to a socket: the kernel has cut it to its own length (RFC 9868). */
+own_frame bool is_cut_to_length(struct __sk_buff *skb, __u32 at)
+{
+	__be16 length;
+
+	return !bpf_skb_load_bytes(skb, at + offsetof(struct udp_header, length), &length, sizeof(length)) &&
+	       at + bpf_ntohs(length) == skb->len;
+}
+
 /*
  * The packet whose network header stands *start* bytes into the skb. One that an error quotes may be cut short;
- * any other must be there to its end.
+ * any other must be there to its end, but for what stands behind UDP that is coming in.
  */
-inline_always bool parse_packet(struct __sk_buff *skb, __u32 start, bool quoted, struct packet *p)
+inline_always bool parse_packet(struct __sk_buff *skb, __u32 start, bool quoted, bool incoming, struct packet *p)
 {
 	bool known = false;
 
@@ -200,7 +216,11 @@ inline_always bool parse_packet(struct __sk_buff *skb, __u32 start, bool quoted,
 		known = parse_packet4(skb, start, p);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		known = parse_packet6(skb, start, p);
-	return known && p->at <= p->end && (quoted || p->end <= skb->len);
+	if (!known || p->at > p->end)
+		return false;
+	if (quoted || p->end <= skb->len)
+		return true;
+	return incoming && p->protocol == IPPROTO_UDP && is_cut_to_length(skb, p->at);
 }
 
 #endif /* WW_PACKET_H */

@@ -6,13 +6,6 @@
 #include "datagram.h"
 #include "dns.h"
 
-struct udp_header {
-	__be16 source;
-	__be16 destination;
-	__be16 length;
-	__be16 checksum;
-};
-
 /* Offset and size of what a UDP datagram carries; 0: it has no whole header. */
 inline_always __u32 udp_payload(struct __sk_buff *skb, const struct datagram *d, __u32 *size)
 {

@@ -11,7 +11,7 @@ struct scene {
 	__u32 rule;
 	__u32 peer;
 	__u32 named;
-	__u32 pad;
+	__u32 unit;			/* whose packet it is, where it has no socket yet */
 	struct ww_captured told;
 	__u8 bytes[WW_SNAP_MAX];
 };
@@ -29,6 +29,15 @@ inline_always struct scene *this_scene(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&scenes, &zero);
+}
+
+/* What has been found out of a packet before it has a socket. */
+inline_always void note_unit(__u32 badge)
+{
+	struct scene *scene = this_scene();
+
+	if (scene)
+		scene->unit = badge;
 }
 
 /* A refusal names its rule. */

@@ -61,9 +61,12 @@ own_frame void begin_scene(void)
 	for (__u32 reason = 0; reason < WW_REASON_MAX; reason++)
 		scene->dropped[reason] = dropped_so_far(reason);
 	scene->named = 0;
+	scene->unit = 0;
+	__builtin_memset(&scene->told, 0, sizeof(scene->told));
 }
 
-own_frame __u32 reason_of_scene(void)
+/* WW_REASON_MAX: nothing was refused. */
+own_frame __u32 refusal_of_scene(void)
 {
 	struct scene *scene = this_scene();
 
@@ -71,7 +74,14 @@ own_frame __u32 reason_of_scene(void)
 		if (dropped_so_far(reason) != scene->dropped[reason])
 			return reason;
 	}
-	return WW_REASON_POLICY;
+	return WW_REASON_MAX;
+}
+
+inline_always __u32 reason_of_scene(void)
+{
+	__u32 reason = refusal_of_scene();
+
+	return reason == WW_REASON_MAX ? WW_REASON_POLICY : reason;
 }
 
 /* Ends of a packet as the wire has them; ports (network order) are 0 where there are none to be found. */
@@ -174,8 +184,31 @@ own_frame void recognise(struct ww_captured *told, struct bpf_sock *sk, __u64 cg
 	told->rule = flow->judged.rule;
 }
 
-/* Tells of a packet whose unit and connection are known by now. */
-own_frame void tell(struct __sk_buff *skb, __u32 at, const struct ww_filter *filter, __u32 way)
+/* From 1 to WW_SNAP_MAX whatever it was, in the way that verifiers up to 6.1 understand; no packet is empty. */
+inline_always __u64 snapped(__u64 size)
+{
+	if (size > WW_SNAP_MAX)
+		size = WW_SNAP_MAX;
+	size--;
+	asm volatile("%0 &= %1" : "+r"(size) : "i"(WW_SNAP_MAX - 1));
+	return size + 1;
+}
+
+/* Takes as much of the packet as is wanted. */
+own_frame void take_bytes(struct __sk_buff *skb, __u32 at, const struct ww_filter *filter)
+{
+	struct scene *scene = this_scene();
+	__u64 size;
+
+	if (!scene)
+		return;
+	scene->told.length = skb->len - at;
+	size = snapped(scene->told.length < filter->snap ? scene->told.length : filter->snap);
+	scene->told.told = bpf_skb_load_bytes(skb, at, scene->bytes, size) ? 0 : size;
+}
+
+/* Tells of a packet whose bytes have been taken, whose unit and connection are known by now. */
+own_frame void tell(struct __sk_buff *skb, const struct ww_filter *filter, __u32 way)
 {
 	struct scene *scene = this_scene();
 	__u64 size;
@@ -187,7 +220,6 @@ own_frame void tell(struct __sk_buff *skb, __u32 at, const struct ww_filter *fil
 		count_missed(WW_MISSED_RATE);
 		return;
 	}
-	scene->told.length = skb->len - at;
 	scene->told.device = skb->ifindex;
 	scene->told.direction = way;
 	scene->told.revision = state.revision;
@@ -196,31 +228,27 @@ own_frame void tell(struct __sk_buff *skb, __u32 at, const struct ww_filter *fil
 		scene->told.peer = scene->peer;
 		scene->told.rule = scene->rule;
 	}
-	size = scene->told.length < filter->snap ? scene->told.length : filter->snap;
-	if (size > WW_SNAP_MAX)
-		size = WW_SNAP_MAX;
-	size--; /* for verifiers up to 6.1: from 1 to WW_SNAP_MAX whatever it was; no packet is empty */
-	asm volatile("%0 &= %1" : "+r"(size) : "i"(WW_SNAP_MAX - 1));
-	size++;
-	if (bpf_skb_load_bytes(skb, at, scene->bytes, size))
-		size = 0;
-	scene->told.told = size;
+	size = scene->told.told ? snapped(scene->told.told) : 0;
 	if (bpf_ringbuf_output(&packets, &scene->told, sizeof(scene->told) + size, 0))
 		count_missed(WW_MISSED_ROOM);
 }
 
-/* Begins what witness_in() and witness_out() have in common: a packet of the wanted unit. */
-inline_always bool notice(const struct ww_filter *filter, struct ww_unit *unit, bool passed)
+/* Begins what all witnesses have in common: a packet of the wanted unit. */
+inline_always bool notice(const struct ww_filter *filter, __u32 unit, bool passed)
 {
 	struct scene *scene = this_scene();
 
-	if (!scene || !unit || unit->badge != filter->unit)
+	if (!scene || !unit || unit != filter->unit)
 		return false;
-	__builtin_memset(&scene->told, 0, sizeof(scene->told));
-	scene->told.unit = unit->badge;
+	scene->told.unit = unit;
 	scene->told.action = passed ? WW_ALLOW : WW_REJECT;
 	scene->told.reason = passed ? WW_REASON_POLICY : reason_of_scene();
 	return true;
+}
+
+inline_always __u32 badge_of(const struct ww_unit *unit)
+{
+	return unit ? unit->badge : 0;
 }
 
 inline_always const struct ww_filter *this_filter(void)

@@ -148,7 +148,7 @@ def kernel() -> Iterator[Kernel]:
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, path)
         fds: dict[str, int] = {}
-        for name in ("refuse", "enforce", "stamp", "sweep"):
+        for name in ("refuse", "enforce", "stamp", "verify", "sweep"):
             loaded = BpfObject(OBJECTS / f"{name}.bpf.o", path)
             stack.callback(loaded.close)
             fds.update(loaded.maps)

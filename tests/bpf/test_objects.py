@@ -17,10 +17,12 @@ from watchword.enforcer.datapath.ebpf.object import BpfObject
 PROGRAMS = {
     "stamp": {"stamp_ethernet", "stamp_plain"}
     | {f"stamp_{segment}_{device}" for segment in ("syn", "synack", "ack") for device in ("ethernet", "plain")},
+    "verify": {"verify_ethernet", "verify_plain"},
     "refuse": {"refuse4", "refuse6"},
     "enforce": {"enforce_in"},
     "capture_in": {"enforce_in"},
     "capture_out": {"stamp_ethernet", "stamp_plain"},
+    "capture_verify": {"verify_ethernet", "verify_plain"},
     "sweep": {"judge", "judge_young", "tally"},
     "names": {"learn", "forget_learned", "forget_spelled"},
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from tests.datapath.ground import Side
@@ -86,5 +87,7 @@ class Rules:
     def apply(self, boundaries: Boundaries | None = None) -> Tables:
         """Compile and put in force, within the boundaries of a profile; the tables, for whoever wants to ask them."""
         tables = compile(bounded(self.document(), boundaries))
+        if not self._peers:  # rules about addresses alone: nobody could be called, so no datagram says who sends it
+            tables = replace(tables, reachable=frozenset())
         self._side.fence.call("apply", tables)
         return tables

@@ -12,11 +12,13 @@ import pytest
 
 from testbed.fence import pair
 from tests.datapath.ground import CLIENT, KEY, SERVER, Ground, grounds, says, until
+from tests.datapath.udp import bound
 from tests.datapath.workload import read
 from watchword.enforcer.datapath.base import CapturedPacket, CaptureFilter
 from watchword.enforcer.datapath.ebpf import seats
 from watchword.enforcer.datapath.ebpf.glance import pins_in_force
 from watchword.enforcer.datapath.ebpf.witness import Witness
+from watchword.identity.trailer import Message, Trailer
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +63,11 @@ def capturing(ground: Ground, unit: int = SERVER, **wanted: int | str) -> Iterat
             made.close()
 
 
-def in_force(ground: Ground) -> dict[str, int | None]:
+def in_force(ground: Ground) -> dict[tuple[str, str], int]:
     with ground.server.host.enter():
-        return {
-            seat.pin.name: seat.program() for seat in seats.seats(pins_in_force(ground.server.host.pins / "watchword"))
-        }
+        found = seats.seats(pins_in_force(ground.server.host.pins / "watchword"))
+        programs = {(seat.pin.name, seat.direction): seat.program() for seat in found}
+        return {place: program for place, program in programs.items() if program is not None}
 
 
 def test_each_packet_with_its_own_reason(ground: Ground) -> None:
@@ -82,7 +84,8 @@ def test_each_packet_with_its_own_reason(ground: Ground) -> None:
         with pytest.raises(TimeoutError):
             ground.connect(listener, timeout=0.5)
         ground.server.trust([pair("server", "client", KEY)])
-        ground.server.apply(says(SERVER, CLIENT, "in", "Reject", explicit=True, rule="no"), says(SERVER, CLIENT, "out"))
+        refusing = says(SERVER, CLIENT, "in", "Reject", explicit=True, rule="no")
+        ground.server.apply(refusing, says(SERVER, CLIENT, "out"), reachable=False)
         with pytest.raises(ConnectionRefusedError):
             ground.connect(refused)
         with ground.server.app.make(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
@@ -101,6 +104,35 @@ def test_each_packet_with_its_own_reason(ground: Ground) -> None:
     assert ("policy", "outgoing", "", 0) in refusals, "the datagram"
     assert {packet.revision for packet in packets} <= set(range(1, ground.server.revision + 1))
     assert all(packet.content == packet.content[: packet.length] for packet in packets)
+
+
+def shows_what_ends_before_a_socket(ground: Ground, taken: Taken) -> None:
+    """A call without proof goes to the Enforcer, one that policy rejects nowhere; both as they came."""
+    taken.forget()
+    port, to = ground.port(), ground.server.host.ipv4
+    with bound(ground.server, 4, port) as far, bound(ground.client, 4) as near:
+        ground.server.apply(says(SERVER, CLIENT, "in", "Reject", explicit=True, rule="no"))
+        near.sendto(b"question", (to, port))
+        until(lambda: any(packet.action == "Reject" for packet in taken.packets()))
+        ground.allow()
+        near.sendto(b"again", (to, port))
+        assert far.recv(100) == b"again"
+    packets = [packet for packet in taken.packets() if packet.direction == "incoming"]
+    assert [(p.action, p.reason, p.rule, p.peer_badge) for p in packets[:2]] == [
+        ("Reject", "policy", "no", CLIENT),
+        ("Allow", "policy", "", 0),
+    ]
+    for packet in packets[:2]:
+        assert (packet.content[0] >> 4, packet.length, len(packet.content)) == (4, 20 + 8 + 44, 20 + 8 + 44)
+        hello = Trailer.parse(packet.content[28:], 8)
+        assert hello is not None
+        assert (hello.message, hello.badge, hello.dialled) == (Message.HELLO, CLIENT, port)
+    assert [b"again" in packet.content for packet in packets] == [False, False, True]
+
+
+def test_what_ends_before_a_socket(ground: Ground) -> None:
+    with capturing(ground) as taken:
+        shows_what_ends_before_a_socket(ground, taken)
 
 
 def test_what_is_told_and_missed_is_all_there_was(ground: Ground) -> None:
@@ -189,9 +221,12 @@ def test_by_filters_before_tcx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHWORD_DEVICE_HOOK", "clsact")
     with grounds("capturef") as ground, ground.listen() as listener:
         before = in_force(ground)
-        assert any(name.startswith("clsact_") for name in before)
+        assert any(name.startswith("clsact_") for name, _ in before)
+        assert {direction for _, direction in before} == {"in", "out"}
         with capturing(ground) as taken:
             with ground.connect(listener) as connection:
                 connection.exchange()
-            assert {packet.direction for packet in taken.end()} == {"incoming", "outgoing"}
+            assert {packet.direction for packet in taken.packets()} == {"incoming", "outgoing"}
+            shows_what_ends_before_a_socket(ground, taken)
+            taken.end()
         assert in_force(ground) == before

@@ -24,9 +24,10 @@ def ground() -> Iterator[Ground]:
 
 
 def allow(ground: Ground, client: bool = True, server: bool = True) -> None:
-    """Whether datagrams may leave the one and reach the other; connections between the units may not matter."""
+    """Whether datagrams may leave the one and reach the other by their addresses; no identity could be met."""
     everywhere = {"0.0.0.0/0": NETWORK, "::/0": NETWORK}
-    ground.client.apply(says(CLIENT, NETWORK, "out", "Allow" if client else "Reject"), prefixes=everywhere)
+    leaving = says(CLIENT, NETWORK, "out", "Allow" if client else "Reject")
+    ground.client.apply(leaving, prefixes=everywhere, reachable=False)
     ground.server.apply(says(SERVER, NETWORK, "in", "Allow" if server else "Reject"), prefixes=everywhere)
 
 

@@ -51,27 +51,6 @@ def bound(app: Workload, version: int, port: int, address: str = "") -> socket.s
 
 
 @VERSIONS
-def test_datagrams_carry_no_identity(ground: Ground, version: int) -> None:
-    """Two units that may meet by identity exchange none: they leave and arrive by address only, each on record."""
-    client, server = ground.client, ground.server
-    port, to = ground.port(), server.host.address(version)
-    with bound(server.app, version, port) as there, bound(client.app, version, 0) as here:
-        here.sendto(b"1", (to, port))
-        assert client.flow(port, "Reject").peer_address == to
-        client.apply(says(CLIENT, NETWORK, "out"), prefixes=EVERYBODY)
-        here.sendto(b"2", (to, port))
-        until(lambda: bool(server.flows(port)))
-        assert (server.flow(port, "Reject").peer_badge, server.flow(port, "Reject").reason) == (0, "policy")
-        server.apply(says(SERVER, NETWORK, "in"), prefixes=EVERYBODY)
-        here.sendto(b"3", (to, port))
-        data, back = there.recvfrom(10)
-        assert data == b"3"
-        assert not server.flow(port).proved
-        there.sendto(b"4", back)  # an answer needs no rule of its own
-        assert here.recv(10) == b"4"
-
-
-@VERSIONS
 def test_on_loopback_the_sender_is_known(ground: Ground, version: int) -> None:
     """The unit itself is let in, whatever its rules; what else is on the host is not."""
     server = ground.server

@@ -37,6 +37,7 @@ class Oracle:
         self._answers: dict[Ends, bytes] = {}
         self._called: set[Ends] = set()
         self._flows: set[Key] = set()
+        self._asked: set[Key] = set()
         self._fragments: set[tuple[bytes, bytes, bytes]] = set()
         self.streams: set[tuple[bytes, bytes, bytes, bytes]] = set()
 
@@ -101,15 +102,23 @@ class Oracle:
 
     def may_come_in(self, packet: bytes) -> bool:
         """Whether a socket may receive this packet, as it came in. What passes becomes a flow."""
-        reading = read(packet)
+        reading = read(packet, cut=True)
         if reading is None or reading.piece != "whole":
             return False
         return self._may_pass(reading, "in")
 
     def must_come_in(self, packet: bytes) -> bool:
-        """Whether a rule says so, and the packet is beyond any doubt."""
+        """Whether a rule says so, and the packet is beyond any doubt; who was asked by UDP proves himself first."""
         reading = read(packet)
-        return reading is not None and reading.piece == "whole" and self._ruled(reading, "in")
+        if reading is None or reading.piece != "whole" or reading.flow(incoming=True) in self._asked:
+            return False
+        return self._ruled(reading, "in")
+
+    def asks(self, packet: bytes) -> None:
+        """The unit's datagram has left without its data, or would have: as a question who is there."""
+        reading = read(packet)
+        if reading is not None:
+            self._asked.add(reading.flow(incoming=False))
 
     def said(self, packet: bytes) -> None:
         """The unit sends this, perhaps to its own host: a unit may speak to itself, and that is a flow too."""

@@ -36,6 +36,8 @@ class Program:
         self._data = ctypes.create_string_buffer(_ROOM)
         self._options = libbpf.TestRunOptions(sz=ctypes.sizeof(libbpf.TestRunOptions), repeat=1, ctx_size_in=_CONTEXT)
         self._options.data_in = ctypes.cast(self._data, ctypes.c_char_p)
+        self._out = ctypes.create_string_buffer(_ROOM)
+        self._options.data_out = ctypes.addressof(self._out)
         self._options.ctx_in = ctypes.addressof(self._context)
         self._at = memoryview(self._data).cast("B")
         self._run = libbpf.library().bpf_prog_test_run_opts
@@ -47,13 +49,17 @@ class Program:
         frame = _ETHER + _TYPES.get(packet[0] >> 4 if packet else 0, b"\x08\x00") + packet
         self._at[: len(frame)] = frame
         self._options.data_size_in = len(frame)
-        self._options.data_size_out = 0  # the call before has left its own size here
+        self._options.data_size_out = _ROOM  # the call before has left its own size here
         if self._run(self._fd, self._reference) == 0:
             return int(self._options.retval)
         if len(packet) < 40:  # some kernels want a whole IP header behind that of Ethernet
             return None
         number = ctypes.get_errno()
         raise OSError(number, f"BPF_PROG_RUN of {len(packet)} bytes: {os.strerror(number)}")
+
+    def left(self) -> bytes:
+        """The IP packet that the last run has made of its own."""
+        return self._out.raw[len(_ETHER) + 2 : self._options.data_size_out]
 
     def close(self) -> None:
         """Give the descriptor back."""

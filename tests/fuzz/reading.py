@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from watchword.identity.trailer import Message, Trailer
+
 ICMP, IGMP, TCP, UDP, ICMP6, NO_NEXT, SCTP, UDP_LITE = 1, 2, 6, 17, 58, 59, 132, 136
 WITH_PORTS = frozenset({TCP, UDP, SCTP, UDP_LITE})
 #: Bytes of the upper layer's header without which a packet is malformed.
@@ -69,14 +71,32 @@ class Reading:
         return (self.protocol, *ends, kind, self.upper[1], incoming)
 
 
-def read(packet: bytes, quoted: bool = False) -> Reading | None:
-    """A packet from its IP header on; None where it is malformed. One that an error quotes may be cut short."""
+def is_call(packet: bytes) -> bool:
+    """Whether this is a datagram without payload that asks who is there: all that leaves before that is proved."""
+    reading = read(packet)
+    if reading is None or reading.piece != "whole" or reading.protocol != UDP:
+        return False
+    header, behind = reading.upper[:8], reading.upper[8:]
+    try:
+        found = Trailer.parse(behind, int.from_bytes(header[4:6], "big"))
+    except ValueError:
+        return False
+    return header[4:6] == b"\0\x08" and found.message is Message.HELLO and found.bodyless
+
+
+def read(packet: bytes, quoted: bool = False, cut: bool = False) -> Reading | None:
+    """A packet from its IP header on; None where it is malformed. One that an error quotes may be cut short.
+
+    ``cut``: UDP as a socket is about to get it, without what stands behind the datagram (RFC 9868).
+    """
     if not packet:
         return None
     made = _read4(packet) if packet[0] >> 4 == 4 else _read6(packet) if packet[0] >> 4 == 6 else None
     if made is None:
         return None
     reading, end, at = made
+    if cut and reading.protocol == UDP and at + int.from_bytes(packet[at + 4 : at + 6], "big") == len(packet) <= end:
+        end = len(packet)
     if at > end or (not quoted and end > len(packet)):
         return None
     if reading.piece != "later" and at + LEAST.get(reading.protocol, 0) > end:

@@ -44,8 +44,8 @@ DRAFT = registry.kind("draft")
 #: Reasons that are policy's. Whatever was refused for another is refused under every policy.
 _DECIDED = frozenset({"policy", "revoked", "existing", "existing-refused"})
 
-#: Protocols in which a peer may prove an identity after connect().
-_IDENTIFYING = frozenset({6})
+#: Protocols in which a peer may prove an identity after it has been called.
+_IDENTIFYING = frozenset({6, 17})
 
 _DOUBTS: Mapping[str, str] = {"": "", "identity": "Identity", "no identity": "NoIdentity", "names": "HostName"}
 

@@ -14,6 +14,26 @@ class Option(IntEnum):
     ACK_OPTION = 28
 
 
+class Trailer(IntEnum):
+    """enum ww_trailer."""
+
+    KIND = 127
+    EXID = 22359
+    VERSION = 1
+    SIZE = 44
+    LARGEST = 1280
+
+
+class Message(IntEnum):
+    """enum ww_message."""
+
+    HELLO = 5
+    SESSION = 6
+    CHALLENGE = 7
+    BOUNCE = 8
+    ANSWER = 9
+
+
 class Limit(IntEnum):
     """enum ww_limit."""
 
@@ -32,6 +52,13 @@ class Limit(IntEnum):
     MAX_PREFIXES = 131072
     BANK_BITS = 32
     MAX_FLOWS = 65536
+    MAX_UDP_FLOWS = 65536
+    MAX_SESSIONS = 16384
+    MAX_PLACES = 16384
+    PARKED = 1024
+    PARKED_SIZE = 1536
+    BOUNCES = 4096
+    WINDOW = 1024
     MAX_DATAGRAMS = 65536
     SNAP_MAX = 16384
     MAX_SUFFIXES = 32768
@@ -111,7 +138,14 @@ class Counter(IntEnum):
     LOOKUP_LOST = 57
     ANSWER_STRAY = 58
     ANSWER_UNREAD = 59
-    MAX = 60
+    STAMPED_DATAGRAM = 64
+    BOUNCED = 65
+    BOUNCE_LIMITED = 66
+    UDP_PROVED = 67
+    UDP_RESENT = 68
+    UDP_UNPARKED = 69
+    UDP_LATE = 70
+    MAX = 71
 
 
 class VerdictFlag(IntEnum):
@@ -449,6 +483,107 @@ class Datagram(ctypes.Structure):
         ("direction", ctypes.c_uint8),  # 10
         ("by_address", ctypes.c_uint8),  # 11
         ("pad", ctypes.c_uint32),  # 12
+    ]
+
+
+class UdpFlow(ctypes.Structure):
+    """struct ww_udp_flow, 88 bytes."""
+
+    _fields_ = [
+        ("nonce", ctypes.c_uint64),  # 0
+        ("server_nonce", ctypes.c_uint64),  # 8
+        ("proof", ctypes.c_uint64),  # 16
+        ("opened", ctypes.c_uint64),  # 24
+        ("seen", ctypes.c_uint64),  # 32
+        ("stamped", ctypes.c_uint64),  # 40
+        ("asked", ctypes.c_uint64),  # 48
+        ("unit", ctypes.c_uint32),  # 56
+        ("peer", ctypes.c_uint32),  # 60
+        ("generation", ctypes.c_uint32),  # 64
+        ("dialled", ctypes.c_uint16),  # 68
+        ("port", ctypes.c_uint16),  # 70
+        ("epoch", ctypes.c_uint8),  # 72
+        ("server_epoch", ctypes.c_uint8),  # 73
+        ("direction", ctypes.c_uint8),  # 74
+        ("action", ctypes.c_uint8),  # 75
+        ("message", ctypes.c_uint8),  # 76
+        ("answered", ctypes.c_uint8),  # 77
+        ("by_address", ctypes.c_uint8),  # 78
+        ("owed", ctypes.c_uint8),  # 79
+        ("tries", ctypes.c_uint8),  # 80
+        ("pad", ctypes.c_uint8 * 7),  # 81
+    ]
+
+
+class UdpPair(ctypes.Structure):
+    """struct ww_udp_pair, 8 bytes."""
+
+    _fields_ = [
+        ("unit", ctypes.c_uint32),  # 0
+        ("peer", ctypes.c_uint32),  # 4
+    ]
+
+
+class UdpOpened(ctypes.Structure):
+    """struct ww_udp_opened, 24 bytes."""
+
+    _fields_ = [
+        ("nonce", ctypes.c_uint64),  # 0
+        ("calls", ctypes.c_uint64),  # 8
+        ("epoch", ctypes.c_uint8),  # 16
+        ("server_epoch", ctypes.c_uint8),  # 17
+        ("pad", ctypes.c_uint8 * 6),  # 18
+    ]
+
+
+class UdpAdmitted(ctypes.Structure):
+    """struct ww_udp_admitted, 160 bytes."""
+
+    _fields_ = [
+        ("nonce", ctypes.c_uint64),  # 0
+        ("since", ctypes.c_uint64),  # 8
+        ("highest", ctypes.c_uint64),  # 16
+        ("bits", ctypes.c_uint64 * 16),  # 24
+        ("busy", ctypes.c_uint32),  # 152
+        ("pad", ctypes.c_uint32),  # 156
+    ]
+
+
+class UdpPlace(ctypes.Structure):
+    """struct ww_udp_place, 20 bytes."""
+
+    _fields_ = [
+        ("address", Address),  # 0
+        ("port", ctypes.c_uint16),  # 16
+        ("pad", ctypes.c_uint16),  # 18
+    ]
+
+
+class UdpResident(ctypes.Structure):
+    """struct ww_udp_resident, 16 bytes."""
+
+    _fields_ = [
+        ("seen", ctypes.c_uint64),  # 0
+        ("badge", ctypes.c_uint32),  # 8
+        ("pad", ctypes.c_uint32),  # 12
+    ]
+
+
+class UdpParked(ctypes.Structure):
+    """struct ww_udp_parked, 1688 bytes."""
+
+    _fields_ = [
+        ("key", DatagramKey),  # 0
+        ("nonce", ctypes.c_uint64),  # 40
+        ("place", ctypes.c_uint64),  # 48
+        ("ticket", ctypes.c_uint32),  # 56
+        ("ifindex", ctypes.c_uint32),  # 60
+        ("at", ctypes.c_uint32),  # 64
+        ("length", ctypes.c_uint32),  # 68
+        ("sent", ctypes.c_uint32),  # 72
+        ("when", ctypes.c_uint64),  # 80
+        ("head", ctypes.c_uint8 * 56),  # 88
+        ("body", ctypes.c_uint8 * 1544),  # 144
     ]
 
 

@@ -1,4 +1,4 @@
-"""Where the programs hang: links to the cgroup root, and a hook at every device of a network namespace.
+"""Where the programs hang: links to the cgroup root, and two hooks at every device of a network namespace.
 
 Everything attached outlives the agent. A later agent replaces the programs in place, which the kernel
 does between two packets; nothing is ever detached to be attached anew. How a program hangs at a device
@@ -19,7 +19,7 @@ from typing import Protocol
 from watchword.enforcer.datapath.base import DatapathError, FeatureMissing
 from watchword.enforcer.datapath.ebpf import libbpf, tcx
 from watchword.enforcer.datapath.ebpf.clsact import Clsact
-from watchword.enforcer.datapath.ebpf.tcx import Tcx
+from watchword.enforcer.datapath.ebpf.tcx import Direction, Tcx
 
 #: Set to ``tcx`` or ``clsact`` in the agent's environment to choose the hook instead of asking the kernel.
 HOOK_VARIABLE = "WATCHWORD_DEVICE_HOOK"
@@ -36,7 +36,9 @@ _CGROUP = {
 
 
 #: What the pins and marks of device hooks begin with.
-_DEVICE_PINS = ("stamp_", "clsact_")
+_DEVICE_PINS = ("stamp_", "verify_", "clsact_")
+#: programs at a device, by direction; the first to be attached comes first
+_ROLES: Mapping[Direction, str] = {"in": "verify", "out": "stamp"}
 
 
 def has_links(pins: Path) -> bool:
@@ -45,7 +47,7 @@ def has_links(pins: Path) -> bool:
 
 
 class DeviceHook(Protocol):
-    """One way of running a program on everything that leaves by a device."""
+    """One way of running a program on everything that leaves, or comes in, by a device."""
 
     def attach(self, index: int, device: str, program: int) -> None:
         """Attach, or replace the program in place."""
@@ -68,9 +70,14 @@ class Attachments:
 
     def __init__(self, pins: Path, cgroup: Path, programs: Mapping[str, int], hook: str | None = None) -> None:
         self._pins, self._cgroup, self._programs = pins, cgroup, programs
-        self._hooks: dict[str, DeviceHook] = {"tcx": Tcx(pins), "clsact": Clsact(pins)}
+        self._hooks: dict[str, dict[Direction, DeviceHook]] = {
+            "tcx": {"in": Tcx(pins, "in"), "out": Tcx(pins, "out")},
+            "clsact": {"in": Clsact(pins, "in"), "out": Clsact(pins, "out")},
+        }
         self._wanted = hook or os.environ.get(HOOK_VARIABLE)
         self._devices: dict[int, str] = {}
+        #: Whether anything that comes in has to be looked at (:mod:`.hearing`); None while nobody has said.
+        self.hearing: bool | None = None
 
     def hook(self) -> str:
         """The device hook in use."""
@@ -120,8 +127,7 @@ class Attachments:
         """
         present = dict(socket.if_nameindex())
         self._devices = {index: name for index, name in self._devices.items() if index in present}
-        for hook in self._hooks.values():
-            hook.forget(set(present))
+        self._forget(set(present))
         failures: list[DatapathError] = []
         for index, device in present.items():
             try:
@@ -136,14 +142,33 @@ class Attachments:
 
     def _attach_device(self, index: int, device: str) -> None:
         chosen = self.hook()
-        if index in self._devices and self._hooks[chosen].holds(index):
-            return
-        self._hooks[chosen].attach(index, device, self._programs[_program_for(device)])
-        if index not in self._devices:
-            for name, hook in self._hooks.items():
-                if name != chosen:  # an agent that used the other one
-                    hook.detach(index)
+        known, kind = index in self._devices, _kind_of(device)
+        for direction, hook in self._hooks[chosen].items():
+            if direction == "in" and not self._hears(hook, index, kind):
+                continue
+            if not known or not hook.holds(index):
+                hook.attach(index, device, self._programs[f"{_ROLES[direction]}_{kind or 'ethernet'}"])
+        if not known:
+            for name, hooks in self._hooks.items():
+                for hook in hooks.values():
+                    if name != chosen:  # an agent that used the other one
+                        hook.detach(index)
         self._devices[index] = device
+
+    def _hears(self, hook: DeviceHook, index: int, kind: str | None) -> bool:
+        """Whether the program for what comes in belongs there; removes it where it does not."""
+        if self.hearing is None:  # as an earlier agent left it, until there are tables
+            return kind is not None and hook.holds(index)
+        if self.hearing and kind is not None:  # nothing on lo carries a trailer
+            return True
+        if index not in self._devices or hook.holds(index):
+            hook.detach(index)
+        return False
+
+    def _forget(self, present: set[int]) -> None:
+        for hooks in self._hooks.values():
+            for hook in hooks.values():
+                hook.forget(present)
 
     def attach_cgroup(self) -> None:
         """Attach to the cgroup root. From the last link on, every packet below it is judged."""
@@ -168,23 +193,24 @@ class Attachments:
         for name in _CGROUP:
             (self._pins / name).unlink(missing_ok=True)
         for index, _ in socket.if_nameindex():
-            for hook in self._hooks.values():
+            for hook in (hook for hooks in self._hooks.values() for hook in hooks.values()):
                 try:
                     hook.detach(index)
                 except libbpf.KernelError as error:
                     if error.errno != errno.ENODEV:
                         raise
-        for hook in self._hooks.values():
-            hook.forget(set())
+        self._forget(set())
         self._devices.clear()
 
 
-def _program_for(device: str) -> str:
-    """By the kind of link: whether packets that leave have an Ethernet header."""
+def _kind_of(device: str) -> str | None:
+    """The kind of link: whether packets there have an Ethernet header; None for the loopback device."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         try:
             answer = fcntl.ioctl(asked, _SIOCGIFHWADDR, struct.pack("16s24x", device.encode()))
         except OSError as error:
             raise libbpf.KernelError(f"ask what kind of link {device} is", error.errno or errno.ENODEV) from error
     (kind,) = struct.unpack_from("=H", answer, 16)
-    return "stamp_ethernet" if kind in (_ARPHRD_ETHER, _ARPHRD_LOOPBACK) else "stamp_plain"
+    if kind == _ARPHRD_LOOPBACK:
+        return None
+    return "ethernet" if kind == _ARPHRD_ETHER else "plain"

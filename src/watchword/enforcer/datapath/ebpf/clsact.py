@@ -1,4 +1,4 @@
-"""Programs at a device's egress by a direct-action filter under a clsact qdisc: for kernels before 6.6.
+"""Programs at a device by direct-action filters under its clsact qdisc: for kernels before 6.6.
 
 The filter has a priority and a handle of its own; other people's filters are never touched. Filter and
 qdisc belong to the device and outlive the agent. A directory among the pins marks each qdisc that was
@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from watchword.enforcer.datapath.base import DatapathError, FeatureMissing
 from watchword.enforcer.datapath.ebpf import libbpf, rtnetlink
+from watchword.enforcer.datapath.ebpf.tcx import Direction
 
 #: First of all filters: one that comes before and accepts would let packets past.
 PRIORITY = 1
@@ -22,15 +24,17 @@ HANDLE = 0x57570001
 
 _PREFIX = "clsact_"
 _INGRESS, _EGRESS, _REPLACE = 1, 2, 1
+_POINTS: Mapping[Direction, int] = {"out": _EGRESS, "in": _INGRESS}
 _ABSENT = (errno.ENOENT, errno.EINVAL)  # no such filter; no qdisc that could have one
 _TAKEN = (errno.EINVAL, errno.EEXIST, errno.EOPNOTSUPP)
 
 
 class Clsact:
-    """The filters of one Enforcer on the devices of a network namespace."""
+    """The filters of one Enforcer on the devices of a network namespace, in one direction."""
 
-    def __init__(self, pins: Path) -> None:
-        self._pins = pins
+    def __init__(self, pins: Path, direction: Direction) -> None:
+        self._pins, self._direction = pins, direction
+        self._point = _POINTS[direction]
         self._programs: dict[int, int] = {}
 
     def _mark(self, index: int) -> Path:
@@ -40,20 +44,20 @@ class Clsact:
         """Attach, or put ``program`` into the filter that is there, atomically for what passes."""
         self._make_qdisc(index, device)
         options = _options(program)
-        result = libbpf.library().bpf_tc_attach(_hook(index), ctypes.byref(options))
+        result = libbpf.library().bpf_tc_attach(_hook(index, self._point), ctypes.byref(options))
         try:
             libbpf.checked(f"attach to {device}", result)
         except libbpf.KernelError as error:
             if error.errno == errno.ENOENT:
                 raise _missing("cls_bpf") from error
             if error.errno in _TAKEN:
-                what = f"attach to {device}: priority {PRIORITY} at egress is for BPF filters of all protocols only"
+                what = f"attach to {device}: priority {PRIORITY} is for BPF filters of all protocols only"
                 raise libbpf.KernelError(what, error.errno) from error
             raise
         self._programs[index] = int(options.prog_id)
 
     def _make_qdisc(self, index: int, device: str) -> None:
-        result = libbpf.library().bpf_tc_hook_create(_hook(index))
+        result = libbpf.library().bpf_tc_hook_create(_hook(index, self._point))
         try:
             libbpf.checked(f"make the clsact qdisc of {device}", result)
         except libbpf.KernelError as error:
@@ -67,18 +71,21 @@ class Clsact:
 
     def holds(self, index: int) -> bool:
         """Whether the filter is there, with the program that was attached last."""
-        found = program_at(index)
+        found = program_at(index, self._direction)
         return found is not None and found == self._programs.get(index)
 
     def detach(self, index: int) -> None:
         """Remove the filter, and the qdisc if it was made here and nothing else is on it."""
-        if program_at(index) is not None:
+        if program_at(index, self._direction) is not None:
             options = _options()
-            result = libbpf.library().bpf_tc_detach(_hook(index), ctypes.byref(options))
+            result = libbpf.library().bpf_tc_detach(_hook(index, self._point), ctypes.byref(options))
             libbpf.checked(f"remove the filter of device {index}", result)
         self._programs.pop(index, None)
         if self._mark(index).is_dir():
-            if not rtnetlink.has_filters(index):
+            if rtnetlink.has_filters(index):
+                if any(program_at(index, direction) is not None for direction in _POINTS):
+                    return  # ours in the other direction, which goes next
+            else:
                 result = libbpf.library().bpf_tc_hook_destroy(_hook(index, _INGRESS | _EGRESS))
                 if result != -errno.ENOENT:  # somebody was faster
                     libbpf.checked(f"remove the clsact qdisc of device {index}", result)
@@ -110,7 +117,7 @@ def _missing(module: str) -> FeatureMissing:
     return FeatureMissing(f"the module {module}", f"load {module}, or use a kernel from 6.6 on, which needs none")
 
 
-def _hook(index: int, attach_point: int = _EGRESS) -> ctypes.Array[libbpf.TcHook]:
+def _hook(index: int, attach_point: int) -> ctypes.Array[libbpf.TcHook]:
     # An array of one is passed by its address, and lives as long as the call.
     return (libbpf.TcHook * 1)(libbpf.TcHook(ctypes.sizeof(libbpf.TcHook), index, attach_point))
 
@@ -122,10 +129,10 @@ def _options(program: int | None = None) -> libbpf.TcOptions:
     return options
 
 
-def program_at(index: int) -> int | None:
+def program_at(index: int, direction: Direction) -> int | None:
     """The ID of the program in our filter; None when there is no such filter."""
     options = _options()
-    result = libbpf.library().bpf_tc_query(_hook(index), ctypes.byref(options))
+    result = libbpf.library().bpf_tc_query(_hook(index, _POINTS[direction]), ctypes.byref(options))
     try:
         libbpf.checked(f"look for the filter of device {index}", result)
     except libbpf.KernelError as error:
@@ -135,9 +142,10 @@ def program_at(index: int) -> int | None:
     return int(options.prog_id)
 
 
-def replace_at(index: int, program: int) -> None:
+def replace_at(index: int, direction: Direction, program: int) -> None:
     """Put another program into our filter at a device, between two packets."""
     options = _options(program)
     libbpf.checked(
-        f"replace the filter of device {index}", libbpf.library().bpf_tc_attach(_hook(index), ctypes.byref(options))
+        f"replace the filter of device {index}",
+        libbpf.library().bpf_tc_attach(_hook(index, _POINTS[direction]), ctypes.byref(options)),
     )

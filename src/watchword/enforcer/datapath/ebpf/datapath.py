@@ -34,6 +34,7 @@ from watchword.enforcer.datapath.ebpf._layout import Adopting, Counter, EventKin
 from watchword.enforcer.datapath.ebpf._layout import Event as KernelEvent
 from watchword.enforcer.datapath.ebpf.attachments import Attachments, has_links
 from watchword.enforcer.datapath.ebpf.bank import Banks
+from watchword.enforcer.datapath.ebpf.hearing import hears_datagrams
 from watchword.enforcer.datapath.ebpf.hostnames import HostNames
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
@@ -45,7 +46,7 @@ from watchword.policy.ledger import differing, differing_members
 from watchword.policy.tables import Tables
 
 OBJECTS = Path(__file__).parent / "objects"
-_PROGRAMS = ("stamp", "refuse", "enforce", "sweep", "names")
+_PROGRAMS = ("stamp", "verify", "refuse", "enforce", "sweep", "names")
 
 #: Iterators over records, each with its table, in the order in which a look runs them.
 _JUDGES = {"judge_young": "young", "judge": "live"}
@@ -254,6 +255,9 @@ class EbpfDatapath:
             if path.is_dir():  # a unit may end while its revision is on the way
                 places[_cgroup_id(path)] = badges.get(native_id, 0)
                 levels |= 1 << _level(path)
+        hears = hears_datagrams(tables)
+        if hears:
+            self._hear(True)  # before the tables that need it are in force; else after those that did
         bank = generation & 1
         self._banks.fill(bank, tables, places)
         self._hostnames.fill(bank, tables.names)
@@ -263,6 +267,7 @@ class EbpfDatapath:
         self._state.generation = generation
         self._state.levels = levels
         self._tables = tables
+        self._hear(hears)
         self._hostnames.respell()
         if self._succession is None:
             self._look_at_sockets()
@@ -288,6 +293,11 @@ class EbpfDatapath:
         for pins in others:
             if self._succession is None or pins != self._succession.before.pins:
                 shutil.rmtree(pins)
+
+    def _hear(self, wanted: bool) -> None:
+        if self._attachments.hearing is not wanted:
+            self._attachments.hearing = wanted
+            self.attend()
 
     def _begin(self) -> None:
         """Attach for the first time. Connections that stand now are older than the Enforcer: judged by address."""

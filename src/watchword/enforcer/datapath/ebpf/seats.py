@@ -6,21 +6,24 @@ import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from watchword.enforcer.datapath.ebpf import clsact, libbpf
+from watchword.enforcer.datapath.ebpf.tcx import Direction
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """One place: a pinned link, or (``device``) our filter at a device."""
+    """One place: a pinned link, or (``device``) our filter at a device, in one direction."""
 
     pin: Path
     device: int = 0
+    direction: Direction = "out"
 
     def program(self) -> int | None:
         """The ID of the program there; None when the place is gone."""
         if self.device:
-            return clsact.program_at(self.device)
+            return clsact.program_at(self.device, self.direction)
         link = libbpf.pinned(str(self.pin))
         if link is None:
             return None
@@ -32,7 +35,7 @@ class Seat:
     def put(self, program: int) -> None:
         """Replace the program there, between two packets. ``program`` is a descriptor."""
         if self.device:
-            clsact.replace_at(self.device, program)
+            clsact.replace_at(self.device, self.direction, program)
             return
         link = libbpf.pinned(str(self.pin))
         if link is None:
@@ -48,10 +51,10 @@ def seats(pins: Path) -> list[Seat]:
     found = []
     for name in sorted(os.listdir(pins)):
         kind, _, device = name.rpartition("_")
-        if name == "enforce_in" or (kind == "stamp" and device.isdigit()):
+        if name == "enforce_in" or (kind in ("stamp", "verify") and device.isdigit()):
             found.append(Seat(pins / name))
         elif kind == "clsact" and device.isdigit():
-            found.append(Seat(pins / name, int(device)))
+            found += [Seat(pins / name, int(device), direction) for direction in get_args(Direction)]
     return found
 
 

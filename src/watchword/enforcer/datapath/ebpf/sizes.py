@@ -23,6 +23,7 @@ CHOSEN = frozenset(
         "reported",
         "spelled",
         "suffixes",
+        "udp_flows",
         "units",
         "verdicts",
     }

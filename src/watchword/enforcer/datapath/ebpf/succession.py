@@ -72,6 +72,8 @@ class Succession:
         self._carried = now
         datagrams = Map(self._fds["datagrams"], layout.DatagramKey, layout.Datagram, "datagrams")
         datagrams.put_all(self.before.table("datagrams", layout.DatagramKey, layout.Datagram))
+        proved = Map(self._fds["udp_flows"], layout.DatagramKey, layout.UdpFlow, "udp_flows")
+        proved.put_all(self.before.table("udp_flows", layout.DatagramKey, layout.UdpFlow))
         self._carry_learned()
 
     def _carry_learned(self) -> None:

@@ -1,14 +1,19 @@
-"""Programs at a device's egress by TCX links (kernel 6.6 and later). One pinned link for each device."""
+"""Programs at a device by TCX links (kernel 6.6 and later). One pinned link for each device and direction."""
 
 from __future__ import annotations
 
 import errno
 import os
 from pathlib import Path
+from typing import Literal
 
 from watchword.enforcer.datapath.ebpf import libbpf
 
-_PREFIX = "stamp_"
+#: by direction: how the pinned links are named, and the hook
+_HOOKS = {"out": ("stamp_", libbpf.TCX_EGRESS), "in": ("verify_", libbpf.TCX_INGRESS)}
+#: What leaves by a device, or what comes in by it.
+Direction = Literal["out", "in"]
+
 _LOOPBACK = 1  # index of lo, which every network namespace has
 
 #: What the kernel says of an attach type that it does not know, or was built without.
@@ -28,13 +33,14 @@ def supported() -> bool:
 
 
 class Tcx:
-    """The links of one Enforcer, pinned below ``pins``: they outlive the agent."""
+    """The links of one Enforcer in one direction, pinned below ``pins``: they outlive the agent."""
 
-    def __init__(self, pins: Path) -> None:
+    def __init__(self, pins: Path, direction: Direction) -> None:
         self._pins = pins
+        self._prefix, self._attach_type = _HOOKS[direction]
 
     def _pin(self, index: int) -> Path:
-        return self._pins / f"{_PREFIX}{index}"
+        return self._pins / f"{self._prefix}{index}"
 
     def attach(self, index: int, device: str, program: int) -> None:
         """Attach, or put ``program`` behind the link that is there, atomically for what passes."""
@@ -51,7 +57,7 @@ class Tcx:
             finally:
                 os.close(link)
             pin.unlink()  # the link was detached, or its device went and another has the number
-        link = libbpf.link_create(f"attach to {device}", program, index, libbpf.TCX_EGRESS)
+        link = libbpf.link_create(f"attach to {device}", program, index, self._attach_type)
         try:
             libbpf.pin(link, str(pin))
         finally:
@@ -76,6 +82,6 @@ class Tcx:
         if not self._pins.is_dir():
             return
         for name in os.listdir(self._pins):
-            number = name.removeprefix(_PREFIX)
-            if name.startswith(_PREFIX) and number.isdigit() and int(number) not in present:
+            number = name.removeprefix(self._prefix)
+            if name.startswith(self._prefix) and number.isdigit() and int(number) not in present:
                 (self._pins / name).unlink(missing_ok=True)

@@ -39,7 +39,7 @@ from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 from watchword.enforcer.datapath.ebpf.samples import Clock, reason_name
 
-_OBJECTS = ("capture_in", "capture_out")
+_OBJECTS = ("capture_in", "capture_out", "capture_verify")
 
 #: Maps of the capture alone, shared by its objects.
 _PASSING = ("wanted", "packets", "missed", "pace", "scenes")
