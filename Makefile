@@ -52,6 +52,10 @@ demo-check: setup ## Run the demonstration headless and assert every claim; last
 bench-connrate: setup ## New connections per second against the bare kernel; last line is JSON (root)
 	@$(PYTHON) -m bench.connrate
 
+.PHONY: bench-datagrams
+bench-datagrams: setup ## Questions and answers by UDP against the bare kernel: flows, datagrams, latency, first contact; last line is JSON (root)
+	@$(PYTHON) -m bench.datagrams
+
 .PHONY: bench-throughput
 bench-throughput: setup ## Bulk throughput against the bare kernel; last line is JSON (root)
 	@$(PYTHON) -m bench.throughput

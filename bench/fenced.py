@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -38,9 +38,9 @@ def build_loadgen() -> None:
     subprocess.run(["make", "-s", "-C", str(LOADGEN.parents[1])], check=True)
 
 
-def world() -> World:
-    """Client and server may meet on the measured ports; the root namespace rejects all else."""
-    ports = parse_ports([f"tcp/{PORT}:{PORT + PORTS - 1}", f"tcp/{STREAM_PORT}"], "protocolPorts")
+def world(*more: str) -> World:
+    """Client and server may meet on the measured ports and ``more`` of them; the root namespace rejects all else."""
+    ports = parse_ports([f"tcp/{PORT}:{PORT + PORTS - 1}", f"tcp/{STREAM_PORT}", *more], "protocolPorts")
     tags = {name: frozenset({f"app={name}"}) for name in _BADGES}
     return World(
         revision=1,
@@ -68,8 +68,10 @@ def _rule(name: str, tag: str, ports: Any) -> Rule:
 class FencedPair:
     """``client`` and ``server`` on one link, bare until :meth:`policed`."""
 
-    def __init__(self, mtu: int = 1500) -> None:
+    def __init__(self, mtu: int = 1500, ports: Sequence[str] = ()) -> None:
+        """``ports``: further ones that policy allows, as in ``protocolPorts``."""
         build_loadgen()
+        self._ports = ports
         self._bed = Testbed("bench")
         self._mtu = mtu
 
@@ -98,7 +100,7 @@ class FencedPair:
         peer = "server" if name == "client" else "client"
         fence.call("place", [Placement(name, str(host.subgroup("unit")))])
         fence.call("set_keys", [1], [PeerKeys(f"enforcer-{each}", {(1, 1): _KEY}) for each in (name, peer)])
-        fence.call("apply", compile_tables(render(world(), f"enforcer-{name}")))
+        fence.call("apply", compile_tables(render(world(*self._ports), f"enforcer-{name}")))
 
     def serve(self, *arguments: str) -> None:
         """Start a server of the load generator in its unit; listeners outlive all fencing."""

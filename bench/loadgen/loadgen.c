@@ -1,4 +1,4 @@
-// Compiled load generator: short connections, bulk streams, held connections and SYN floods.
+// Compiled load generator: short connections, bulk streams, held connections, datagrams and SYN floods.
 #include "loadgen.h"
 
 static int (*const run[MODES])(const struct settings *) = {
@@ -8,6 +8,8 @@ static int (*const run[MODES])(const struct settings *) = {
 	[STREAM] = stream,
 	[ECHO] = echo,
 	[HOLD] = hold,
+	[ANSWER] = answer_mode,
+	[ASK] = ask,
 	[SYNFLOOD] = synflood,
 };
 

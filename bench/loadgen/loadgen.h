@@ -12,7 +12,7 @@
 
 // -- settings.c: the command line
 
-enum mode { SERVE, CONNECT, STREAM_SERVE, STREAM, ECHO, HOLD, SYNFLOOD, MODES };
+enum mode { SERVE, CONNECT, STREAM_SERVE, STREAM, ECHO, HOLD, ANSWER, ASK, SYNFLOOD, MODES };
 
 struct settings {
 	enum mode mode;
@@ -30,6 +30,7 @@ struct settings {
 	double rate;		// per second, 0: as fast as possible
 	unsigned timeout_ms;
 	unsigned interval_ms;
+	unsigned reuse;		// exchanges from one port, 0: all
 	uint64_t count;
 	struct sockaddr_storage prefix; // source addresses of a flood
 	unsigned prefix_bits;
@@ -84,4 +85,6 @@ int stream_serve(const struct settings *settings);
 int stream(const struct settings *settings);
 int echo(const struct settings *settings);
 int hold(const struct settings *settings);
+int answer_mode(const struct settings *settings);
+int ask(const struct settings *settings);
 int synflood(const struct settings *settings);

@@ -8,13 +8,13 @@
 #include <string.h>
 
 #define IN(mode) (1u << (mode))
-#define SERVERS (IN(SERVE) | IN(STREAM_SERVE) | IN(ECHO))
-#define CLIENTS (IN(CONNECT) | IN(STREAM) | IN(HOLD))
+#define SERVERS (IN(SERVE) | IN(STREAM_SERVE) | IN(ECHO) | IN(ANSWER))
+#define CLIENTS (IN(CONNECT) | IN(STREAM) | IN(HOLD) | IN(ASK))
 #define EVERY (SERVERS | CLIENTS | IN(SYNFLOOD))
 
 static const char *const mode_names[MODES] = {
 	[SERVE] = "serve", [CONNECT] = "connect", [STREAM_SERVE] = "stream-serve", [STREAM] = "stream",
-	[ECHO] = "echo", [HOLD] = "hold", [SYNFLOOD] = "synflood",
+	[ECHO] = "echo", [HOLD] = "hold", [ANSWER] = "answer", [ASK] = "ask", [SYNFLOOD] = "synflood",
 };
 
 static const struct {
@@ -26,13 +26,14 @@ static const struct {
 	{"port", EVERY, "first port"},
 	{"ports", IN(SERVE) | IN(CONNECT), "use this many consecutive ports in turn (default 1)"},
 	{"seconds", EVERY, "end after this time (default: 10, servers and floods 3600)"},
-	{"processes", IN(SERVE) | IN(CONNECT), "work in this many processes (default 1)"},
-	{"inflight", IN(CONNECT), "connections at a time, for each process (default 16; 1: blocking connect)"},
+	{"processes", IN(SERVE) | IN(CONNECT) | IN(ANSWER) | IN(ASK), "work in this many processes (default 1)"},
+	{"inflight", IN(CONNECT) | IN(ASK), "connections or questions at a time, for each process (default 16; 1: blocking connect)"},
 	{"connections", IN(STREAM) | IN(HOLD), "connections (default: 1)"},
-	{"request", IN(SERVE) | IN(CONNECT), "bytes of a request (default 64)"},
-	{"response", IN(SERVE) | IN(CONNECT), "bytes of a response (default 64)"},
+	{"request", IN(SERVE) | IN(CONNECT) | IN(ASK), "bytes of a request (default 64)"},
+	{"response", IN(SERVE) | IN(CONNECT) | IN(ANSWER) | IN(ASK), "bytes of a response (default 64)"},
 	{"rate", IN(CONNECT) | IN(SYNFLOOD), "begin this many per second (default: as many as possible)"},
-	{"timeout-ms", IN(CONNECT) | IN(HOLD), "give up on a connection or an answer (default 5000)"},
+	{"reuse", IN(ASK), "exchanges from one port before another is taken (default 1; 0: all)"},
+	{"timeout-ms", IN(CONNECT) | IN(HOLD) | IN(ASK), "give up on a connection or an answer (default 5000)"},
 	{"interval-ms", IN(HOLD), "time between two questions on a connection (default 100)"},
 	{"count", IN(SYNFLOOD), "packets to send"},
 	{"prefix", IN(SYNFLOOD), "network that the source addresses are taken from, e.g. 10.99.0.0/16"},
@@ -57,7 +58,7 @@ void fail(const char *format, ...)
 
 static void usage(void)
 {
-	puts("loadgen MODE --port P [options]   (modes: serve connect stream-serve stream echo hold synflood)");
+	puts("loadgen MODE --port P [options]   (modes: serve connect stream-serve stream echo hold answer ask synflood)");
 	for (size_t i = 0; i < OPTIONS; i++) {
 		printf("  --%-12s %s (", options[i].name, options[i].help);
 		for (unsigned mode = 0, first = 1; mode < MODES; mode++)
@@ -153,6 +154,8 @@ static void set(struct settings *into, const char *name, char *value)
 		into->timeout_ms = number(name, value, 1, 600000);
 	else if (IS("interval-ms"))
 		into->interval_ms = number(name, value, 1, 600000);
+	else if (IS("reuse"))
+		into->reuse = number(name, value, 0, 1e9);
 	else if (IS("count"))
 		into->count = number(name, value, 1, 1e10);
 	else if (IS("prefix"))
@@ -197,7 +200,7 @@ struct settings parse_settings(int argc, char **argv)
 	struct option table[OPTIONS + 2] = {};
 	struct settings settings = {
 		.mode = MODES, .any_address = true, .ports = 1, .processes = 1, .inflight = 16, .connections = 1,
-		.request = 64, .response = 64, .timeout_ms = 5000, .interval_ms = 100,
+		.request = 64, .response = 64, .timeout_ms = 5000, .interval_ms = 100, .reuse = 1,
 	};
 	int found;
 

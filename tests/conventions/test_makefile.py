@@ -18,6 +18,7 @@ PROMISED = {
     "demo",
     "demo-check",
     "bench-connrate",
+    "bench-datagrams",
     "bench-throughput",
     "wheel",
     "clean",
