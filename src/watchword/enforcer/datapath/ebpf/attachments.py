@@ -102,14 +102,22 @@ class Attachments:
         """Make the links and marks below the pins of other builds this one's own, and put its programs there.
 
         Links that this build has no program for stay where they are. May be called again when it was cut short.
+        Where a link of this build's own already stands at a device, theirs goes last: the kernel runs no program twice
+        in one place, and lets go of a link that was renamed over only some time later.
         """
+        spare: list[Path] = []
         for pins in builds:
             theirs = [path for path in pins.iterdir() if path.name.startswith(_DEVICE_PINS)]
             theirs += [pins / name for name in _CGROUP if (pins / name).exists()]
-            for path in theirs:  # a rename within a bpffs moves the reference, the link stays attached
-                path.rename(self._pins / path.name)
+            for path in theirs:
+                if path.is_file() and (self._pins / path.name).exists():
+                    spare.append(path)
+                else:  # a rename within a bpffs moves the reference, the link stays attached
+                    path.rename(self._pins / path.name)
         self._attach_cgroup([name for name in _CGROUP if not (self._pins / name).exists()])
         self.take_over()
+        for path in spare:
+            path.unlink()
 
     def _update(self, name: str, program: int) -> None:
         link = libbpf.pinned(str(self._pins / name))
