@@ -70,7 +70,8 @@ def test_what_is_installed_finds_its_programs(wheel: Path, tmp_path: Path) -> No
     subprocess.run([*install, str(wheel)], check=True, timeout=60)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.modules.update(typer=None, rich=None, yaml=None)\n"
-        "from watchword.cli import agent, main, probes, run\n"
+        "from watchword.cli import agent, main, run\n"
+        "from watchword.enforcer.doctor import features as probes\n"
         "print(probes.__file__, len(probes.objects()), run.parser().prog, agent.parser().prog, sep='|')\n"
         "main.main(['flows'])\n"
     )

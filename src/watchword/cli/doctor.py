@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from watchword.cli.failure import ExitCode, Failure
 from watchword.cli.options import Json, ProfileName
-from watchword.cli.probes import PROBES, Finding
+
+if TYPE_CHECKING:
+    from watchword.enforcer.doctor.examination import Examination
+    from watchword.enforcer.doctor.findings import Finding
+
+_WORDS = {
+    "pass": "this host can run an Enforcer",
+    "degraded": "this host can run an Enforcer, with less than is required",
+    "fail": "this host cannot run an Enforcer as it is",
+    "skip": "nothing could be asked",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -18,42 +28,61 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     console: Annotated[bool, typer.Option("--console/--no-console", help="Also ask the profile's Console.")] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for what is degraded, too.")] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="Show what does not pass alone.")] = False,
     profile: ProfileName = "",
     json: Json = False,
 ) -> None:
-    """Try everything the kernel datapath needs, and say what to do about what is missing.
+    """Hold this host against every requirement, and say what to do about what is missing.
 
-    Exit code 1 if anything fails.
+    Run it before an Enforcer is installed, as the user it will run as. Exit code 1 if anything fails.
     """
+    from watchword.enforcer.doctor.examination import examine
+
+    found = examine()
+    if console:
+        found = found.with_more([_console(profile)])
+    _show(found, brief=brief, json=json)
+    if found.result == "fail" or (strict and found.result == "degraded"):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _show(found: Examination, *, brief: bool, json: bool) -> None:
+    from dataclasses import asdict
+
     from watchword.cli import output
 
-    findings = [probe() for probe in PROBES]
-    if console:
-        findings.append(_console(profile))
-    failed = [finding for finding in findings if finding.result == "FAIL"]
     if json:
-        output.json_document({"ok": not failed, "findings": [vars(finding) for finding in findings]})
-    else:
-        output.table(["probe", "", "found", "remedy"], [tuple(vars(finding).values()) for finding in findings])
-        output.say(f"{len(failed)} of {len(findings)} probes failed" if failed else "this host can run an Enforcer")
-    if failed:
-        raise typer.Exit(ExitCode.FAILED)
+        findings = [asdict(finding) for finding in found.findings]
+        output.json_document({"result": found.result, "datapath": found.datapath, "findings": findings})
+        return
+    rows = [(f.group, f.name, f.result, f.detail, f.remedy) for f in found.findings if not brief or _notable(f)]
+    if rows:
+        output.table(["group", "requirement", "", "found", "remedy"], rows)
+    counts = {result: sum(1 for f in found.findings if f.result == result) for result in ("fail", "degraded")}
+    failed = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
+    output.say(_WORDS[found.result] + (f" ({failed})" if failed else ""))
+
+
+def _notable(finding: Finding) -> bool:
+    return finding.result in ("fail", "degraded")
 
 
 def _console(name: str) -> Finding:
     """Whether the Console of the profile answers, and takes its credential."""
     from watchword.cli import profiles
     from watchword.cli.client import Client
+    from watchword.enforcer.doctor.findings import Finding
 
+    group = "connectivity"
     if not name and not profiles.load(profiles.default_path()).profiles:
-        return Finding("Console", "skip", "no profile on this host")
+        return Finding(group, "profile", "skip", "no profile on this host")
     try:
         profile = profiles.current(name)
         with Client(profile, timeout=10) as client:
             health = client.get("/v1/health").body
             who = client.get("/v1/me").body
     except Failure as failure:
-        return Finding("Console", "FAIL", failure.message, failure.remedy)
-    return Finding(
-        "Console", "pass", f"{profile.url}, version {health['version']}, as {who['name']} in {who['namespace']}"
-    )
+        return Finding(group, "profile", "fail", failure.message, failure.remedy)
+    text = f"{profile.url}, version {health['version']}, as {who['name']} in {who['namespace']}"
+    return Finding(group, "profile", "pass", text)

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 #: How a verdict looks.
-STYLES = {"Allow": "green", "Reject": "bold red", "pass": "green", "FAIL": "bold red", "skip": "dim", "stale": "yellow"}
+STYLES = {
+    **dict.fromkeys(("Allow", "pass"), "green"),
+    **dict.fromkeys(("Reject", "FAIL", "fail"), "bold red"),
+    **dict.fromkeys(("degraded", "stale"), "yellow"),
+    "skip": "dim",
+}
 
 
 def printable(value: object) -> str:

@@ -177,7 +177,7 @@ async def test_a_profile_instead_of_the_environment(console: Running, tmp_path: 
 
     assert (await shell("api", "list", "ns")).code == 0
     checked = await shell("doctor", "--json")
-    console_finding = next(each for each in checked.json["findings"] if each["name"] == "Console")
+    console_finding = next(each for each in checked.json["findings"] if each["name"] == "profile")
     assert console_finding["result"] == "pass"
     assert "administrator" in console_finding["detail"]
 

@@ -1,6 +1,6 @@
 """The whole kernel datapath, tried out where it cannot touch anything: installed, attached, and removed again.
 
-Runs in a process of its own (``python -m watchword.cli.rehearsal``), inside a network namespace of its own
+Runs in a process of its own (``python -m watchword.enforcer.doctor.rehearsal``), inside a network namespace of its own
 and on an empty cgroup made for it. What the kernel's verifier and attach points say there, they will
 say when an Enforcer starts. Exit code 0, or 1 with the reason on standard error.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,12 +28,14 @@ def rehearse() -> None:
     _leave_network()
     name = f"watchword-doctor-{os.getpid()}"
     with _empty_cgroup(cgroups.mounted() / name) as cgroup:
-        datapath = EbpfDatapath(cgroup, Path("/sys/fs/bpf") / name)
+        pins = Path("/sys/fs/bpf") / name
+        datapath = EbpfDatapath(cgroup, pins)
         try:
             datapath.install()
             datapath.apply(Tables(revision=1))
-        finally:
             datapath.uninstall()
+        finally:
+            shutil.rmtree(pins, ignore_errors=True)  # an installation that failed half way cannot uninstall itself
 
 
 def outcome() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
@@ -31,18 +32,35 @@ def of_objects(library: ctypes.CDLL, objects: list[Path]) -> Needs:
     maps: set[int] = set()
     helpers: set[tuple[int, int]] = set()
     for path in objects:
-        handle = library.bpf_object__open_file(os.fsencode(path), None)
-        if not handle:
-            raise OSError(ctypes.get_errno(), f"{path.name} cannot be opened")
-        try:
+        with _opened(library, path) as handle:
             for program in _each(library.bpf_object__next_program, handle):
                 kind = library.bpf_program__type(program)
                 programs.add(kind)
                 helpers |= {(kind, helper) for helper in _called(library, program)}
             maps |= {library.bpf_map__type(each) for each in _each(library.bpf_object__next_map, handle)}
-        finally:
-            library.bpf_object__close(handle)
     return Needs(frozenset(programs), frozenset(maps), frozenset(helpers))
+
+
+def names_in(library: ctypes.CDLL, objects: list[Path]) -> frozenset[str]:
+    """Names of their programs, cut to the 15 characters that the kernel keeps. Raises :class:`OSError` likewise."""
+    _declare(library)
+    names: set[str] = set()
+    for path in objects:
+        with _opened(library, path) as handle:
+            for program in _each(library.bpf_object__next_program, handle):
+                names.add(library.bpf_program__name(program).decode()[:15])
+    return frozenset(names)
+
+
+@contextlib.contextmanager
+def _opened(library: ctypes.CDLL, path: Path) -> Iterator[int]:
+    handle = library.bpf_object__open_file(os.fsencode(path), None)
+    if not handle:
+        raise OSError(ctypes.get_errno(), f"{path.name} cannot be opened")
+    try:
+        yield handle
+    finally:
+        library.bpf_object__close(handle)
 
 
 def _declare(library: ctypes.CDLL) -> None:
@@ -53,6 +71,7 @@ def _declare(library: ctypes.CDLL) -> None:
     library.bpf_object__open_file.argtypes = [ctypes.c_char_p, pointer]
     library.bpf_object__close.argtypes = [pointer]
     library.bpf_program__type.argtypes = [pointer]
+    library.bpf_program__name.argtypes, library.bpf_program__name.restype = [pointer], ctypes.c_char_p
     library.bpf_map__type.argtypes = [pointer]
     library.bpf_program__insns.argtypes, library.bpf_program__insns.restype = [pointer], pointer
     library.bpf_program__insn_cnt.argtypes, library.bpf_program__insn_cnt.restype = [pointer], ctypes.c_size_t

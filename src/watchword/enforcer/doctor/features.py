@@ -1,4 +1,4 @@
-"""What the eBPF datapath needs of a host, each as one probe that tries it.
+"""Requirement: what the ``ebpf`` datapath needs of a kernel, each as one probe that tries it.
 
 A probe asks the kernel, not a table of versions: distributions carry features back, and take some away. Add a probe
 by writing a function that returns a :class:`Finding` and putting it into :data:`PROBES`.
@@ -11,60 +11,41 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from watchword.cli import helper_probe, needs
+from watchword.enforcer.doctor import helper_probe, needs
+from watchword.enforcer.doctor.findings import Finding
+from watchword.enforcer.doctor.host import Kernel
 
-#: The oldest kernel that has everything; a distribution's older one may pass the other probes all the same.
+GROUP = "ebpf"
+
+_finding = partial(Finding, GROUP)
+
+#: The oldest kernel that it has been tried on; an older one may pass the other probes all the same.
 OLDEST_KERNEL = (6, 1)
 
 #: Where `make bpf` puts the compiled programs; part of a wheel.
-OBJECTS = Path(__file__).parent.parent / "enforcer/datapath/ebpf/objects"
+OBJECTS = Path(__file__).parent.parent / "datapath/ebpf/objects"
 
 _Key = TypeVar("_Key", int, tuple[int, int])
-
-#: Bits of a capability set.
-_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one probe found. ``remedy`` says what to do about a failure."""
-
-    name: str
-    result: Literal["pass", "FAIL", "skip"]
-    detail: str
-    remedy: str = ""
 
 
 def kernel() -> Finding:
     """The running kernel's version."""
     release = platform.release()
-    parts = release.split(".")[:2]
-    version = tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in parts)
-    if version >= OLDEST_KERNEL:
-        return Finding("kernel", "pass", release)
-    return Finding("kernel", "FAIL", f"{release} is older than 6.1", "install a newer kernel")
+    if Kernel(release).version >= OLDEST_KERNEL:
+        return _finding("kernel", "pass", release)
+    remedy = "if any probe fails, install a newer kernel"
+    return _finding("kernel", "degraded", f"{release} is older than 6.1, the oldest that was tried", remedy)
 
 
 def byte_order() -> Finding:
     """The programs are compiled for little-endian machines."""
     if sys.byteorder == "little":
-        return Finding("machine", "pass", f"{platform.machine()}, little-endian")
-    return Finding("machine", "FAIL", f"{platform.machine()} is big-endian", "there are no programs for it yet")
-
-
-def capabilities() -> Finding:
-    """What this process may do; run doctor as the user the Enforcer runs as."""
-    status = Path("/proc/self/status").read_text()
-    effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
-    missing = [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
-    if missing:
-        return Finding("capabilities", "FAIL", f"missing: {', '.join(missing)}", "run as root")
-    return Finding("capabilities", "pass", ", ".join(_CAPABILITIES))
+        return _finding("machine", "pass", f"{platform.machine()}, little-endian")
+    return _finding("machine", "fail", f"{platform.machine()} is big-endian", "there are no programs for it yet")
 
 
 def kernel_types() -> Finding:
@@ -74,12 +55,12 @@ def kernel_types() -> Finding:
     try:
         types = path.read_bytes()
     except OSError as error:
-        return Finding("BTF", "FAIL", f"{path}: {error.strerror}", remedy)
+        return _finding("BTF", "fail", f"{path}: {error.strerror}", remedy)
     if types[:2] not in (b"\x9f\xeb", b"\xeb\x9f"):
-        return Finding("BTF", "FAIL", f"{path} is no BTF", remedy)
+        return _finding("BTF", "fail", f"{path} is no BTF", remedy)
     if b"\0bpf_iter__bpf_map_elem\0" not in types:
-        return Finding("BTF", "FAIL", "no iterator over map elements", "install a kernel from 6.1 on")
-    return Finding("BTF", "pass", f"{path}, {len(types) >> 10} KiB")
+        return _finding("BTF", "fail", "no iterator over map elements", "install a kernel from 6.1 on")
+    return _finding("BTF", "pass", f"{path}, {len(types) >> 10} KiB")
 
 
 def cgroups() -> Finding:
@@ -87,10 +68,10 @@ def cgroups() -> Finding:
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _device, directory, kind, *_rest = line.split(" ")
         if kind == "cgroup2":
-            return Finding("cgroup v2", "pass", f"mounted at {directory}")
-    return Finding(
+            return _finding("cgroup v2", "pass", f"mounted at {directory}")
+    return _finding(
         "cgroup v2",
-        "FAIL",
+        "fail",
         "not mounted",
         "mount it: mount -t cgroup2 none /sys/fs/cgroup/unified (or boot with systemd)",
     )
@@ -103,9 +84,9 @@ def bpf_filesystem() -> Finding:
         _device, directory, kind, *_rest = line.split(" ")
         if kind == "bpf" and directory == str(path):
             if os.access(path, os.W_OK):
-                return Finding("bpf filesystem", "pass", f"mounted at {path}")
-            return Finding("bpf filesystem", "FAIL", f"{path} is not writable", "run as root")
-    return Finding("bpf filesystem", "FAIL", f"not mounted at {path}", f"mount it: mount -t bpf bpf {path}")
+                return _finding("bpf filesystem", "pass", f"mounted at {path}")
+            return _finding("bpf filesystem", "fail", f"{path} is not writable", "run as root")
+    return _finding("bpf filesystem", "fail", f"not mounted at {path}", f"mount it: mount -t bpf bpf {path}")
 
 
 @cache
@@ -120,8 +101,19 @@ def libbpf() -> Finding:
     """The library that loads the programs."""
     library = _libbpf()
     if library is None:
-        return Finding("libbpf", "FAIL", "libbpf.so.1 cannot be loaded", "install it: apt-get install libbpf1")
-    return Finding("libbpf", "pass", f"{library.libbpf_major_version()}.{library.libbpf_minor_version()}")
+        return _finding("libbpf", "fail", "libbpf.so.1 cannot be loaded", "install it: apt-get install libbpf1")
+    return _finding("libbpf", "pass", f"{library.libbpf_major_version()}.{library.libbpf_minor_version()}")
+
+
+def own_programs() -> frozenset[str]:
+    """Names of our programs as the kernel has them; none without the library."""
+    library = _libbpf()
+    if library is None:
+        return frozenset()
+    try:
+        return needs.names_in(library, objects())
+    except OSError:
+        return frozenset()  # the probes say that an object is damaged
 
 
 def objects() -> list[Path]:
@@ -174,27 +166,27 @@ def _all_offered(
 ) -> Finding:
     library = _libbpf()
     if library is None or not objects():
-        return Finding(name, "skip", "needs libbpf and the compiled programs")
+        return _finding(name, "skip", "needs libbpf and the compiled programs")
     try:
         wanted = sorted(choose(needs.of_objects(library, objects())))
     except OSError as error:
-        return Finding(name, "FAIL", str(error), "install again, or run: make bpf")
+        return _finding(name, "fail", str(error), "install again, or run: make bpf")
     answers = {key: ask(library, key) for key in wanted}
     refused = [name_of(library, key) for key, answer in answers.items() if answer == 0]
     for key, answer in answers.items():
         if answer < 0:
             why = f"cannot ask for {name_of(library, key)}: {os.strerror(-answer)}"
-            return Finding(name, "FAIL", why, "run as root; see also /sys/kernel/security/lockdown")
+            return _finding(name, "fail", why, "run as root; see also /sys/kernel/security/lockdown")
     if refused:
-        return Finding(name, "FAIL", f"the kernel lacks {', '.join(refused)}", "install a newer kernel")
-    return Finding(name, "pass", f"{len(wanted)} of {len(wanted)} offered")
+        return _finding(name, "fail", f"the kernel lacks {', '.join(refused)}", "install a newer kernel")
+    return _finding(name, "pass", f"{len(wanted)} of {len(wanted)} offered")
 
 
 def compiled_objects() -> Finding:
     """The kernel half is part of the installation."""
     if found := objects():
-        return Finding("programs", "pass", ", ".join(path.name for path in found))
-    return Finding("programs", "FAIL", "none are installed", "install from a wheel, or run: make bpf")
+        return _finding("programs", "pass", ", ".join(path.name for path in found))
+    return _finding("programs", "fail", "none are installed", "install from a wheel, or run: make bpf")
 
 
 def clock() -> Finding:
@@ -203,26 +195,25 @@ def clock() -> Finding:
 
     now = datetime.datetime.now(datetime.UTC)
     if now.year >= 2026:
-        return Finding("clock", "pass", now.strftime("%Y-%m-%d %H:%M:%S UTC"))
-    return Finding("clock", "FAIL", f"it says {now:%Y-%m-%d}", "set the clock; certificates are not valid yet by it")
+        return _finding("clock", "pass", now.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    return _finding("clock", "fail", f"it says {now:%Y-%m-%d}", "set the clock; certificates are not valid yet by it")
 
 
 def datapath() -> Finding:
     """Everything together: installed, attached to an empty cgroup and a device of its own, and removed."""
-    from watchword.cli import rehearsal
+    from watchword.enforcer.doctor import rehearsal
 
     why = rehearsal.outcome()
     if not why:
-        return Finding("datapath", "pass", "installed, attached and removed, on a cgroup and a device of its own")
+        return _finding("datapath", "pass", "installed, attached and removed, on a cgroup and a device of its own")
     first, *_rest = why.splitlines()
-    return Finding("datapath", "FAIL", first, "mend what fails above; else this kernel cannot run it")
+    return _finding("datapath", "fail", first, "mend what fails above; else this kernel cannot run it")
 
 
-#: In the order in which they are shown.
+#: In the order in which they are shown. ``datapath`` takes seconds, the others together less than one.
 PROBES: tuple[Callable[[], Finding], ...] = (
     kernel,
     byte_order,
-    capabilities,
     kernel_types,
     cgroups,
     bpf_filesystem,
