@@ -56,6 +56,10 @@ bench-connrate: setup ## New connections per second against the bare kernel; las
 bench-datagrams: setup ## Questions and answers by UDP against the bare kernel: flows, datagrams, latency, first contact; last line is JSON (root)
 	@$(PYTHON) -m bench.datagrams
 
+.PHONY: bench-datapath
+bench-datapath: setup ## Every bar of the datapath, six minutes: BENCH="--only loaded --quick"; last line is JSON (root)
+	@$(PYTHON) -m bench.datapath $(BENCH)
+
 .PHONY: bench-throughput
 bench-throughput: setup ## Bulk throughput against the bare kernel; last line is JSON (root)
 	@$(PYTHON) -m bench.throughput

@@ -20,10 +20,9 @@ _LATENCY_SECONDS = 1
 def main() -> None:
     """Measure and print."""
     with FencedPair() as pair:
-        pair.serve("serve", "--port", str(PORT), "--ports", str(PORTS))
-        pair.load("connect", *_target(pair, 4), "--seconds", "1", "--inflight", "16")  # warm caches and neighbours
-        rates = {version: _rate(pair, version) for version in (4, 6)}
-        latency = _latency(pair)
+        serve(pair)
+        rates = {version: rate(pair, version) for version in (4, 6)}
+        latency = added_latency(pair)
     for version, pairs in rates.items():
         print(pairs.table(f"new connections, IPv{version}", "per second"), end="\n\n")
     print(latency.table("connect(), median of one connection at a time, IPv4", "µs", 1))
@@ -41,11 +40,19 @@ def main() -> None:
     )
 
 
+def serve(pair: FencedPair) -> None:
+    """Start the server, and warm caches and neighbours."""
+    pair.serve("serve", "--port", str(PORT), "--ports", str(PORTS))
+    pair.load("connect", *_target(pair, 4), "--seconds", "1", "--inflight", "16")
+
+
 def _target(pair: FencedPair, version: int) -> list[str]:
     return ["--address", pair.server.address(version), "--port", str(PORT), "--ports", str(PORTS)]
 
 
-def _rate(pair: FencedPair, version: int) -> Pairs:
+def rate(pair: FencedPair, version: int, pairs: int = _PAIRS, seconds: float = _SECONDS) -> Pairs:
+    """New connections a second, as many at a time as two cores carry."""
+
     def load(seconds: float) -> float:
         report = pair.load(
             "connect", *_target(pair, version), "--seconds", str(seconds), "--inflight", "16", "--processes", "2"
@@ -54,19 +61,21 @@ def _rate(pair: FencedPair, version: int) -> Pairs:
 
     def measure() -> float:
         load(_WARMING_SECONDS)  # what was put into the kernel, or taken out, a moment ago is still being tidied up
-        return load(_SECONDS)
+        return load(seconds)
 
     bare, policed = pair.in_turn(measure)
-    return run_pairs(_PAIRS, ("bare", bare), ("policed", policed), progress=print)
+    return run_pairs(pairs, ("bare", bare), ("policed", policed), progress=print)
 
 
-def _latency(pair: FencedPair) -> Pairs:
+def added_latency(pair: FencedPair, pairs: int = _LATENCY_PAIRS, seconds: float = _LATENCY_SECONDS) -> Pairs:
+    """The median of connect(), one connection at a time, in microseconds."""
+
     def measure() -> float:
-        report = pair.load("connect", *_target(pair, 4), "--seconds", str(_LATENCY_SECONDS), "--inflight", "1")
+        report = pair.load("connect", *_target(pair, 4), "--seconds", str(seconds), "--inflight", "1")
         return float(report["connect_us"]["p50"])
 
     bare, policed = pair.in_turn(measure)
-    return run_pairs(_LATENCY_PAIRS, ("bare", bare), ("policed", policed), progress=print)
+    return run_pairs(pairs, ("bare", bare), ("policed", policed), progress=print)
 
 
 if __name__ == "__main__":

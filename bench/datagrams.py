@@ -13,6 +13,7 @@ from bench.fenced import FencedPair
 from bench.pairs import Pairs, closing_line, run_pairs
 
 _PORT = 5300
+PORTS = (f"udp/{_PORT}",)
 _SIZES = ("--request", "48", "--response", "120")
 _PAIRS = 5
 _SECONDS = 3
@@ -33,18 +34,15 @@ _LATENCIES = {
 
 def main() -> None:
     """Measure and print."""
-    with FencedPair(ports=[f"udp/{_PORT}"]) as pair:
-        pair.serve("answer", "--port", str(_PORT), "--processes", "2", *_SIZES[2:])
-        _ask(pair, 4, "--seconds", "1")  # warm caches and neighbours
-        flows = {
-            version: _in_pairs(pair, version, _PAIRS, _SECONDS, _RATES["new flows"], "per_second") for version in (4, 6)
-        }
+    with FencedPair(ports=PORTS) as pair:
+        serve(pair)
+        flows = {version: new_flows(pair, version) for version in (4, 6)}
         known = _in_pairs(pair, 4, _PAIRS, _SECONDS, _RATES["datagrams of known flows, 16 at a time"], "per_second")
         latencies = {
             title: _in_pairs(pair, 4, _LATENCY_PAIRS, _LATENCY_SECONDS, ("--inflight", "1", *arguments), "median_us")
             for title, arguments in _LATENCIES.items()
         }
-        first = _in_pairs(pair, 4, _FIRST_PAIRS, 0.001, ("--inflight", "1", "--reuse", "0"), "first_us")
+        first = first_contact(pair)
     for version, pairs in flows.items():
         print(pairs.table(f"questions, each from a new port, IPv{version}", "per second"), end="\n\n")
     print(known.table("questions on known flows, 16 at a time, IPv4", "per second"), end="\n\n")
@@ -66,6 +64,22 @@ def main() -> None:
             },
         )
     )
+
+
+def serve(pair: FencedPair) -> None:
+    """Start the server, and warm caches and neighbours."""
+    pair.serve("answer", "--port", str(_PORT), "--processes", "2", *_SIZES[2:])
+    _ask(pair, 4, "--seconds", "1")
+
+
+def new_flows(pair: FencedPair, version: int, pairs: int = _PAIRS, seconds: float = _SECONDS) -> Pairs:
+    """Questions a second, each from a port of its own; sessions stand."""
+    return _in_pairs(pair, version, pairs, seconds, _RATES["new flows"], "per_second")
+
+
+def first_contact(pair: FencedPair, pairs: int = _FIRST_PAIRS) -> Pairs:
+    """The first question of all and its answer, in microseconds."""
+    return _in_pairs(pair, 4, pairs, 0.001, ("--inflight", "1", "--reuse", "0"), "first_us")
 
 
 def _ask(pair: FencedPair, version: int, *arguments: str) -> dict[str, float]:

@@ -8,14 +8,12 @@ is in the kernel.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bench.generator import LOADGEN, build_loadgen, report
 from testbed import Host, Testbed
 from testbed.fence import Fence
 from watchword.enforcer.datapath.base import PeerKeys, Placement
@@ -25,17 +23,11 @@ from watchword.policy.render import render
 from watchword.policy.world import Namespace, Rule, Ruleset, Unit, World
 from watchword.wire.policy import EnforcerEntry
 
-LOADGEN = Path(__file__).parent / "loadgen" / "build" / "loadgen"
 PORT, PORTS = 8000, 8
 STREAM_PORT = 9000
 
 _KEY = bytes(range(16))
 _BADGES = {"client": 0x10000001, "server": 0x20000002}
-
-
-def build_loadgen() -> None:
-    """Compile the load generator if it is not."""
-    subprocess.run(["make", "-s", "-C", str(LOADGEN.parents[1])], check=True)
 
 
 def world(*more: str) -> World:
@@ -108,11 +100,7 @@ class FencedPair:
 
     def load(self, *arguments: str, timeout: float = 60.0) -> dict[str, Any]:
         """Run the load generator's client in its unit to its end; its report. Any failure is an error."""
-        output = self.client.run([str(LOADGEN), *arguments], cgroup="unit", timeout=timeout).stdout
-        report: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-        if report.get("failures"):
-            raise RuntimeError(f"connections failed during a measurement: {report['failures']}")
-        return report
+        return report(self.client, *arguments, timeout=timeout)
 
     def in_turn(self, measure: Callable[[], float]) -> tuple[Callable[[], float], Callable[[], float]]:
         """The same measurement bare and policed."""

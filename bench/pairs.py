@@ -51,6 +51,11 @@ class Pairs:
         """Largest ratio minus smallest: how far the result is to be trusted."""
         return max(self.ratios) - min(self.ratios)
 
+    @property
+    def span(self) -> str:
+        """The spread in words."""
+        return f"{min(self.ratios):.3f} to {max(self.ratios):.3f}"
+
     def table(self, title: str, unit: str, digits: int = 0) -> str:
         """Every pair, then the medians, as plain text."""
         rows = [
@@ -58,9 +63,8 @@ class Pairs:
             for number, (a, b) in enumerate(zip(self.a, self.b, strict=True), 1)
         ]
         rows.append(["median", f"{median(self.a):,.{digits}f}", f"{median(self.b):,.{digits}f}", f"{self.ratio:.3f}"])
-        lines = _columns(["pair", self.name_a, self.name_b, "ratio"], rows)
-        lowest, highest = min(self.ratios), max(self.ratios)
-        return "\n".join([f"{title} ({unit})", *lines, f"spread of the ratio: {lowest:.3f} to {highest:.3f}"])
+        lines = columns(["pair", self.name_a, self.name_b, "ratio"], rows)
+        return "\n".join([f"{title} ({unit})", *lines, f"spread of the ratio: {self.span}"])
 
 
 def run_pairs(
@@ -92,13 +96,13 @@ def run_pairs(
     return Pairs(a[0], b[0], tuple(results["a"]), tuple(results["b"]))
 
 
-def closing_line(bench: str, figures: Mapping[str, float | int]) -> str:
+def closing_line(bench: str, figures: Mapping[str, object]) -> str:
     """The last line of a benchmark: JSON on one line, ``bench`` first, fractions rounded to four digits."""
     rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
     return json.dumps({"bench": bench, **rounded}, separators=(",", ":"), allow_nan=False)
 
 
-def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as lines: the first column to the left, the others to the right."""
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
     lines = []
