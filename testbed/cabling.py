@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -10,6 +11,9 @@ from testbed import namespace
 from testbed.end import End
 from testbed.host import Host
 from testbed.link import Link
+
+#: What links do to packets, each way, in the words of tc-netem(8): ``delay 5ms loss 1%``. Needs that module.
+NETEM_VARIABLE = "WATCHWORD_NETEM"
 
 _ROUTES6 = Path("/proc/thread-self/net/ipv6_route")  # not /proc/net: that is the main thread's namespace
 
@@ -43,10 +47,18 @@ def join(near: Host, far: Host, number: int, mtu: int) -> Link:
         )
     for end in ends:
         _await_multicast(end)
+        _worsen(end)
     link = Link(first, second, mtu)
     near.links.append(link)
     far.links.append(link)
     return link
+
+
+def _worsen(end: End) -> None:
+    """Lose, delay and reorder what leaves by this end, if the environment says so; after all programs at the device."""
+    words = os.environ.get(NETEM_VARIABLE, "").split()
+    if words:
+        end.host.run(["tc", "qdisc", "add", "dev", end.device, "root", "netem", *words])
 
 
 def _await_multicast(end: End) -> None:

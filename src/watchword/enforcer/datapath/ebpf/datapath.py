@@ -29,7 +29,7 @@ from watchword.enforcer.datapath.base import (
     Placement,
 )
 from watchword.enforcer.datapath.ebpf import _layout as layout
-from watchword.enforcer.datapath.ebpf import counting, libbpf, samples
+from watchword.enforcer.datapath.ebpf import counting, features, libbpf, samples
 from watchword.enforcer.datapath.ebpf._layout import Adopting, Counter, EventKind, Limit, LookupResult, NameKind
 from watchword.enforcer.datapath.ebpf._layout import Event as KernelEvent
 from watchword.enforcer.datapath.ebpf.attachments import Attachments, has_links
@@ -53,6 +53,7 @@ _JUDGES = {"judge_young": "young", "judge": "live"}
 
 _IDLE = 3600.0  # seconds after which a reported aggregate is dropped
 _SETTLING = 0.02  # seconds after which no program that was replaced still runs
+_REMEDY = "use Linux 6.1 or later; a datapath for older kernels, by netfilter, is yet to come"
 _REFUSALS_PER_POLL = 256  # RSTs sent for one batch of events; the rest time out by themselves
 
 
@@ -140,8 +141,9 @@ class EbpfDatapath:
         try:
             return BpfObject(path, self._pins, self._sizes)
         except libbpf.KernelError as error:
-            if error.log:
-                raise FeatureMissing(f"what {path.stem} needs", f"use a kernel from 6.1 on ({error})") from error
+            missing = ", ".join(features.lacking())
+            if missing or error.log:
+                raise FeatureMissing(missing or f"what {path.stem} needs", f"{_REMEDY} ({error})") from error
             raise
 
     def _open_maps(self, fds: Mapping[str, int], before: Predecessor | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from errno import EINVAL
 from functools import cache
 from typing import Any
 
@@ -223,6 +224,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_obj_get": (_INT, [_STRING]),
     "bpf_iter_create": (_INT, [_INT]),
     "bpf_prog_test_run_opts": (_INT, [_INT, _POINTER]),
+    "bpf_prog_load": (_INT, [_INT, ctypes.c_char_p, ctypes.c_char_p, _POINTER, ctypes.c_size_t, _POINTER]),
+    "libbpf_probe_bpf_helper": (_INT, [_INT, _INT, _POINTER]),
     "ring_buffer__new": (_POINTER, [_INT, SampleHandler, _POINTER, _POINTER]),
     "ring_buffer__free": (None, [_POINTER]),
     "ring_buffer__consume": (_INT, [_POINTER]),
@@ -250,6 +253,22 @@ def checked(what: str, result: int) -> int:
     if result >= 0:
         return result
     raise KernelError(what, ctypes.get_errno() or -result)
+
+
+def may_load(what: str, kind: int, program: ctypes.Array[Any]) -> int:
+    """Load these instructions and let go of them: 0, or EINVAL where the kernel does not take them."""
+    fd = library().bpf_prog_load(kind, None, b"GPL", program, len(program), None)
+    if fd >= 0:
+        os.close(fd)
+        return 0
+    if ctypes.get_errno() != EINVAL:
+        raise KernelError(what, ctypes.get_errno())
+    return EINVAL
+
+
+def has_helper(what: str, kind: int, helper: int) -> bool:
+    """Whether programs of this type may call a helper, by its number."""
+    return checked(what, library().libbpf_probe_bpf_helper(kind, helper, None)) == 1
 
 
 def pin(fd: int, path: str) -> None:
