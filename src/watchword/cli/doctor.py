@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchword.cli.failure import ExitCode, Failure
-from watchword.cli.options import Json, ProfileName
+from watchword.cli.options import EnforcerSettings, Json, ProfileName
 
 if TYPE_CHECKING:
     from watchword.enforcer.doctor.examination import Examination
     from watchword.enforcer.doctor.findings import Finding
+    from watchword.enforcer.settings import Settings
 
 _WORDS = {
     "pass": "this host can run an Enforcer",
@@ -27,7 +28,18 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    console: Annotated[bool, typer.Option("--console/--no-console", help="Also ask the profile's Console.")] = True,
+    console: Annotated[
+        bool,
+        typer.Option("--console/--no-console", help="Also reach out to the Console."),
+    ] = True,
+    settings: EnforcerSettings = "",
+    url: Annotated[str, typer.Option(help="The Console, if neither settings nor an enrolment name it.")] = "",
+    proxy: Annotated[str, typer.Option(help="HTTP CONNECT proxy; none for no proxy.")] = "",
+    trusted_ca: Annotated[str, typer.Option(help="File of a further CA, of a proxy that inspects TLS.")] = "",
+    install_token_file: Annotated[str, typer.Option(help="Install token (mode 0600): it names Console and CA.")] = "",
+    also: Annotated[
+        list[str] | None, typer.Option(help="A further https:// address that has to be reachable; may be repeated.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for what is degraded, too.")] = False,
     brief: Annotated[bool, typer.Option("--brief", help="Show what does not pass alone.")] = False,
     profile: ProfileName = "",
@@ -37,31 +49,67 @@ def doctor(
 
     Run it before an Enforcer is installed, as the user it will run as. Exit code 1 if anything fails.
     """
+    from watchword.cli.enforcer_settings import located
     from watchword.enforcer.doctor.examination import examine
 
+    given = {"console": url, "proxy": proxy, "trusted_ca": trusted_ca, "install_token_file": install_token_file}
+    known = located(settings, {name: value for name, value in given.items() if value})
     found = examine()
+    allow: list[dict[str, object]] = []
     if console:
-        found = found.with_more([_console(profile)])
-    _show(found, brief=brief, json=json)
+        findings, allow = _explored(known, also or [])
+        found = found.with_more([*findings, _console(profile)])
+    _show(found, allow, brief=brief, json=json)
     if found.result == "fail" or (strict and found.result == "degraded"):
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _show(found: Examination, *, brief: bool, json: bool) -> None:
+def _show(found: Examination, allow: list[dict[str, object]], *, brief: bool, json: bool) -> None:
     from dataclasses import asdict
 
     from watchword.cli import output
 
     if json:
         findings = [asdict(finding) for finding in found.findings]
-        output.json_document({"result": found.result, "datapath": found.datapath, "findings": findings})
+        answer = {"result": found.result, "datapath": found.datapath, "findings": findings, "allow": allow}
+        output.json_document(answer)
         return
     rows = [(f.group, f.name, f.result, f.detail, f.remedy) for f in found.findings if not brief or _notable(f)]
     if rows:
         output.table(["group", "requirement", "", "found", "remedy"], rows)
+    if allow:
+        columns = ["purpose", "protocol", "host", "port", "addresses", "reached"]
+        title = "outgoing connections that a firewall has to let through"
+        output.table(columns, [[entry[column] for column in columns] for entry in allow], title=title)
     counts = {result: sum(1 for f in found.findings if f.result == result) for result in ("fail", "degraded")}
     failed = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
     output.say(_WORDS[found.result] + (f" ({failed})" if failed else ""))
+
+
+def _explored(settings: Settings, also: list[str]) -> tuple[list[Finding], list[dict[str, object]]]:
+    """Where this host's Enforcer has to go, as far as settings, an enrolment or an install token say."""
+    from watchword.enforcer import credential
+    from watchword.enforcer.doctor.contact import Trust
+    from watchword.enforcer.doctor.findings import Finding
+    from watchword.enforcer.doctor.reachability import explore
+    from watchword.enforcer.errors import EnforcerError
+    from watchword.enforcer.settings import install_token
+    from watchword.identity.tokens import InstallToken, TokenError
+
+    url, authority, expected = settings.console, b"", ""
+    try:
+        if (known := credential.load(settings.data)) is not None:
+            url, authority = url or known.enrolled.console_url, known.enrolled.authority
+        elif settings.install_token_file not in ("", "-"):
+            token = InstallToken.decode(install_token(settings).reveal())
+            url, expected = url or token.url, token.ca_sha256.lower()
+    except (EnforcerError, TokenError) as error:
+        remedy = "run doctor as the user the Enforcer runs as, with a token that is whole"
+        return [Finding("connectivity", "enrolment", "fail", str(error), remedy)], []
+    if not url:
+        why = "no Console is known here; give --url, --settings or --install-token-file"
+        return [Finding("connectivity", "Console", "skip", why)], []
+    return explore(url, settings.proxy, Trust(authority, settings.trusted_ca), expected=expected, also=also)
 
 
 def _notable(finding: Finding) -> bool:
