@@ -465,6 +465,19 @@ inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, s
 	return server_open(seg, at, badge, &answer->verdict);
 }
 
+/*
+ * A client that wants no connection: it never asked (somebody forged its SYN), or does not any more. What was kept for the
+ * handshake goes, and its two ends are free again. Only the very next number of its sequence counts, which nobody knows
+ * who has not seen the SYN; the kernel would take any in its window.
+ */
+inline_always int server_reset(struct __sk_buff *skb, const struct segment *seg, struct listener *at)
+{
+	server_awaits(skb, seg, at);
+	if (at->slot && comes_from(at->slot, seg) && seg->seq == at->slot->client_isn + 1 && !seg->payload)
+		return WW_PASS;
+	return server_placed(skb, at) ? server_drop(seg, at, 0, WW_REASON_STRAY) : WW_DROP;
+}
+
 own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 {
 	struct listener at = { .generation = generation_now() };
@@ -486,6 +499,9 @@ own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		return server_syn(skb, &seg, &at);
 	case TCP_ACK:
 		return server_ack(skb, &seg, &at);
+	case TCP_RST:
+	case TCP_RST | TCP_ACK:
+		return server_reset(skb, &seg, &at);
 	default:
 		return server_placed(skb, &at) ? server_drop(&seg, &at, 0, WW_REASON_STRAY) : WW_DROP;
 	}

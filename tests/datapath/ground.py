@@ -234,6 +234,10 @@ class Ground:
         far.settimeout(timeout)
         return Connection(near, far)
 
+    def half_open(self) -> int:
+        """How many requests wait for an ACK at the server."""
+        return len(self.server.host.run(["ss", "-tnH", "state", "syn-recv"]).stdout.splitlines())
+
     def close(self) -> None:
         """Uninstall both datapaths."""
         for side in self.sides:

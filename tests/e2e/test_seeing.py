@@ -56,13 +56,8 @@ class Estate:
         self.made.until(lambda: "listening" in self.server.output())
         self.older = self.web.start([sys.executable, "-c", _CALLER, self.db.ipv4], cgroup="older")
         self.made.until(lambda: "hello" in self.older.output())
-        token = self.made.console.directory / "install-token"
         self.made.told("api", "create", "namespace", "--set", "name=shop")
-        self.made.told("token", "create", "-n", "/shop", "--uses", "2", "--expires", "30m", "--output", str(token))
-        for host in (self.web, self.db):
-            (host.directory / "install-token").write_text(token.read_text())
-            (host.directory / "install-token").chmod(0o600)
-            self.made.start_enforcer(host)
+        self.made.enrol("/shop", self.web, self.db)
         self.front = self.web.start(
             run_as_unit(self.made, self.web, "app=front", "front", _CALLER, self.db.ipv4), cgroup="shell"
         )

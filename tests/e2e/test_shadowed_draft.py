@@ -77,16 +77,11 @@ def made() -> Iterator[Installation]:
         installed = Installation(bed)
         server = installed.db.start([sys.executable, "-c", _ECHO], cgroup="echo")
         installed.until(lambda: "listening" in server.output())
-        token = installed.console.directory / "install-token"
         closed = ("defaultPUIncomingTrafficAction=Reject", "defaultPUOutgoingTrafficAction=Reject")
         installed.told("api", "create", "namespace", "--set", "name=shop", *(p for c in closed for p in ("--set", c)))
-        installed.told("token", "create", "-n", "/shop", "--uses", "2", "--expires", "30m", "--output", str(token))
         for name, text in (("rules", RULES), ("draft", DRAFT), ("guest", GUEST)):
             (installed.console.directory / f"{name}.yaml").write_text(text)
-        for host in (installed.web, installed.db):
-            (host.directory / "install-token").write_text(token.read_text())
-            (host.directory / "install-token").chmod(0o600)
-            installed.start_enforcer(host)
+        installed.enrol("/shop", installed.web, installed.db)
         for name in ("rules", "guest"):
             installed.told("apply", "-n", "/shop", "-f", str(installed.console.directory / f"{name}.yaml"))
         installed.told("wait", "--timeout", "30s")

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from watchword.console.changes import ACTIVITY
 from watchword.console.identifiers import Identifiers
@@ -128,7 +129,7 @@ class Paths:
                     self._tried.popitem(last=False)
                 await self._try(suspicion)
                 await asyncio.sleep(PAUSE)
-        except Exception as error:  # what was suspected is suspected again by the next report
+        except SQLAlchemyError as error:  # what was suspected is suspected again by the next report
             log.error("paths are not tried", exception=plain(error))
         finally:
             self._work = None

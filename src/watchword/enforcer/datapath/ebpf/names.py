@@ -34,7 +34,10 @@ class Numbers:
             return 0
         if text not in self._numbers:
             if self._next >= self._limit:
-                raise DatapathError(f"no number left for {text!r}: {self._limit} names of this kind are in use")
+                raise DatapathError(
+                    f"no number left for {text!r}: the kernel knows {self._limit - 1} names of this kind and has room "
+                    "for no more; make the policy smaller, and forget those that are gone by an uninstall"
+                )
             raw = text.encode()
             if len(raw) > _TEXT_LIMIT:
                 raise DatapathError(f"the name {text!r} is longer than {_TEXT_LIMIT} bytes")
