@@ -100,7 +100,7 @@ PARTS: dict[str, Part] = {
     "connections": (_connections, 100),
     "throughput": (_throughput, 100),
     "udp": (_udp, 90),
-    "loaded": (_loaded, 180),
+    "loaded": (_loaded, 240),
     "changes": (_changes, 120),
 }
 

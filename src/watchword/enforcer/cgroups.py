@@ -54,6 +54,34 @@ def inode(path: Path) -> int:
         return 0
 
 
+class Standing:
+    """Which cgroups stand, as of one look: whatever is above them is read once, however many there are."""
+
+    def __init__(self) -> None:
+        self._below: dict[str, dict[str, int]] = {}
+
+    def inode(self, path: str) -> int:
+        """As :func:`inode`, for an absolute path."""
+        parent, _, name = path.rpartition("/")
+        below = self._below.get(parent)
+        if below is None:
+            below = self._below[parent] = _directories(parent)
+        return below.get(name, 0)
+
+
+def _directories(path: str) -> dict[str, int]:
+    """The directories in one that may be gone, with their inodes, without a look at each."""
+    try:
+        with os.scandir(path) as entries:
+            return {entry.name: entry.inode() for entry in entries if entry.is_dir(follow_symlinks=False)}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        if error.errno == errno.ENODEV:  # removed while it was read
+            return {}
+        raise
+
+
 def populated(path: Path) -> bool:
     """Whether any process lives in the cgroup or below it."""
     try:

@@ -69,9 +69,7 @@ class Units:
         self.watch = cgroups.PopulationWatch()
         self._metadata = (f"@os:hostname={socket.gethostname()}",)
         self._units: dict[str, Unit] = {}
-        for declared in self.settings.units:
-            if declared.cgroup:
-                self._below_root(declared)
+        self._declared_at = {unit.name: self._below_root(unit) for unit in self.settings.units if unit.cgroup}
         files.private_directory(self.directory)
         host = UnitRegistration(
             HOST, "Host", self.settings.name, self.settings.tags, ("@os:host=linux", *self._metadata)
@@ -163,15 +161,16 @@ class Units:
     def refresh(self) -> Changes:
         """Look at declared units; find those that appeared, are gone, or moved to a new cgroup."""
         appeared, gone, moved = [], [], False
+        standing = cgroups.Standing()
         for declared in self.settings.units:
             native_id = f"unit/{declared.name}"
             path, known = self._declared_path(declared), self._units.get(native_id)
-            if path is None:
+            inode = standing.inode(str(path)) if path is not None else 0
+            if path is None or not inode:
                 if known is not None:
                     del self._units[native_id]
                     gone.append(native_id)
                 continue
-            inode = cgroups.inode(path)
             if known is None:
                 unit = self._units[native_id] = Unit(
                     self._declared(native_id, declared), path, "declared", inode, lived=True
@@ -218,10 +217,10 @@ class Units:
         return unit
 
     def _declared_path(self, declared: UnitSettings) -> Path | None:
+        """Where it is if it is; None for a service that does not run."""
         if declared.systemd:
             return cgroups.service(self.root, declared.systemd)
-        path = self._below_root(declared)
-        return path if cgroups.exists(path) else None
+        return self._declared_at[declared.name]
 
     def _below_root(self, declared: UnitSettings) -> Path:
         """The cgroup as declared, absolute or relative; elsewhere the datapath would not see it."""
