@@ -23,12 +23,12 @@ import msgspec
 from bench.company import Company
 from bench.pairs import closing_line, run_pairs
 from watchword.console.flows.resolution import Reporter, resolve
-from watchword.console.flows.sqlite import SqliteFlowStore
+from watchword.console.flows.sqlite import SqliteReports, SqliteStores
 from watchword.console.roster import Roster
 from watchword.console.shadows import DRAFT, Shadows
 from watchword.console.store.records import Record
 from watchword.model import ports, registry
-from watchword.model.resources import Draft, DraftChange, NetworkRule, NetworkRuleSetPolicy, ProcessingUnit
+from watchword.model.resources import Draft, DraftChange, FlowReport, NetworkRule, NetworkRuleSetPolicy, ProcessingUnit
 from watchword.policy.decide import decide
 from watchword.policy.rulebook import Rulebook
 from watchword.policy.selectors import SelectorIndex
@@ -48,7 +48,7 @@ _NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 class Console:
     """The parts of a Console that reports go through."""
 
-    def __init__(self, world: World, flows: SqliteFlowStore) -> None:
+    def __init__(self, world: World, flows: SqliteReports[FlowReport]) -> None:
         self.roster = Roster()
         self.roster.follow(1, [(None, _stored(unit)) for unit in world.units.values()])
         self.roster.world = world
@@ -247,8 +247,8 @@ def main() -> None:
     drafts = [draft(world, number, random) for number in range(DRAFTS)]
     batch = flows(world, BATCH, random)
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
-        store = runner.run(SqliteFlowStore.open(Path(folder) / "flows.db"))
-        console = Console(world, store)
+        stores = runner.run(SqliteStores.open(Path(folder) / "flows.db"))
+        console = Console(world, stores.flows)
         one = measure(console, batch, drafts[:1], arguments.pairs, runner)
         console.shadow([])
         runner.run(console.take(batch))
@@ -258,7 +258,7 @@ def main() -> None:
         runner.run(console.take(batch))
         memory = max(0, resident() - before) / DRAFTS / 1e6
         edits = [after_an_edit(console, batch) * 1000 for _ in range(5)]
-        runner.run(store.close())
+        runner.run(stores.close())
     print(one.table(f"Reports stored, {BATCH} at a time", "µs each", 1))
     print(eight.table(f"Reports stored, {BATCH} at a time", "µs each", 1))
     figures = {

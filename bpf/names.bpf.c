@@ -13,6 +13,15 @@ struct lesson {
 	__u32 unit;
 };
 
+/* What the agent has reported of each count of look-ups; no program uses it, it only outlives the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WW_MAX_LOOKUPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ww_lookup_key);
+	__type(value, __u64);
+} lookups_told SEC(".maps");
+
 /* Returns enum ww_lookup_result; WW_LOOKUP_UNREAD for what is no answer at all. */
 SEC("tc")
 int learn(struct __sk_buff *skb)

@@ -172,5 +172,5 @@ def test_flow_fields_can_be_searched() -> None:
     with create_engine("sqlite://").connect() as connection:
         flows.metadata.create_all(connection)
         for field in kind.fields.values():
-            wanted = filtering.condition(Comparison(field.name, "exists"), kind, flows.reports_table)
-            assert connection.execute(select(flows.reports_table).where(wanted)).all() == []
+            wanted = filtering.condition(Comparison(field.name, "exists"), kind, flows.table(kind))
+            assert connection.execute(select(flows.table(kind)).where(wanted)).all() == []

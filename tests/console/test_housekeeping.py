@@ -165,17 +165,17 @@ async def test_old_flows_go_and_counting_goes_on(quiet: Console, clock: Clock) -
     def report() -> FlowReport:
         return FlowReport(namespace="/", timestamp=clock.now)
 
-    await quiet.flows.append("e", 1, [report(), report()])
+    await quiet.reports.flows.append("e", 1, [report(), report()])
     clock.advance(days=31)
-    await quiet.flows.append("e", 2, [report()])
+    await quiet.reports.flows.append("e", 2, [report()])
     await quiet.housekeeping.forget()
-    from watchword.console.flows.store import FlowQuery
+    from watchword.console.flows.store import ReportQuery
 
-    (left,) = await quiet.flows.query(FlowQuery("/"))
+    (left,) = await quiet.reports.flows.query(ReportQuery("/"))
     assert left.id == f"{3:016x}"
     clock.advance(days=31)
     await quiet.housekeeping.forget()
-    assert [each.id for each in await quiet.flows.query(FlowQuery("/"))] == [f"{3:016x}"]
+    assert [each.id for each in await quiet.reports.flows.query(ReportQuery("/"))] == [f"{3:016x}"]
 
 
 async def test_silence_makes_unreachable(quiet: Console, clock: Clock) -> None:

@@ -11,6 +11,7 @@ import pytest
 from testbed.nameserver import NameServer
 from tests.datapath.ground import CLIENT, Ground, Verdicts, grounds, says, until
 from tests.datapath.resolution import visit
+from watchword.enforcer.datapath.base import Lookup
 
 RESOLVER, API, WILD, BAD = 30, 31, 32, 33
 
@@ -206,6 +207,38 @@ def test_lookups_are_counted_by_unit_name_and_result(ground: Ground, port: int) 
     assert missing.count >= 1
     assert missing.addresses == 0
     assert time.time() - 60 < known.first_seen <= known.last_seen <= time.time() + 1
+
+
+def unreported(ground: Ground, kind: int = 1) -> dict[tuple[str, str], tuple[Lookup, Lookup | None]]:
+    """Look-ups of the client's unit that have grown, with what was reported last."""
+    return {
+        (sample.name, sample.result): (sample, before)
+        for sample, before in ground.client.fence.call("unreported_lookups")
+        if sample.unit_badge == CLIENT and sample.kind == kind
+    }
+
+
+def test_what_was_looked_up_is_reported_once_with_what_was_learned(ground: Ground, port: int) -> None:
+    """Also by an agent that comes after one that was killed; what is not reported is not dropped to make room."""
+    decide(ground, {"www.example.com": API})
+    outcomes(ground, port, "www.example.com")
+    first, before = unreported(ground)["www.example.com", "resolved"]
+    assert set(first.learned) == {PLAIN[2], PLAIN[3]}
+    assert before is None or before.count < first.count
+    ground.client.fence.call("forget", ground.client.fence.call("lookups"))
+    assert unreported(ground)["www.example.com", "resolved"][0].count == first.count
+    ground.client.fence.call("reported_lookups", [first])
+    ground.client.fence.kill()
+    ground.client.restart()
+    decide(ground, {"www.example.com": API})
+    assert ("www.example.com", "resolved") not in unreported(ground)
+    outcomes(ground, port, "www.example.com")
+    again, before = unreported(ground)["www.example.com", "resolved"]
+    assert before is not None
+    assert (before.count, again.count) == (first.count, first.count + 1)
+    ground.client.fence.call("reported_lookups", [again])
+    ground.client.fence.call("forget", [again])
+    assert all(each.name != "www.example.com" or each.kind != 1 for each in ground.client.fence.call("lookups"))
 
 
 def test_a_truncated_answer_teaches_nothing_and_the_agent_is_told(ground: Ground, port: int) -> None:

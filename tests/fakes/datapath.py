@@ -36,6 +36,9 @@ class Kernel:
     refuse: str = ""  # what the next apply fails with
     keep_existing: bool = True
     resolvers: tuple[str, ...] = ()
+    lookups: dict[tuple[int, int], Lookup] = field(default_factory=dict)  # by badge and number of the name
+    lookups_told: dict[tuple[int, int], Lookup] = field(default_factory=dict)
+    lookups_lost: int = 0
     lessons: list[tuple[int, bytes]] = field(default_factory=list)  # DNS answers by badge, in order
 
     def unit_of(self, cgroup: str) -> str | None:
@@ -177,7 +180,7 @@ class MemoryDatapath:
 
     def counters(self) -> dict[str, int]:
         self._check()
-        return {"flow-lost": self.kernel.lost, "event-lost": 0}
+        return {"flow-lost": self.kernel.lost, "lookup-lost": self.kernel.lookups_lost, "event-lost": 0}
 
     def believe(self, resolvers: Sequence[str]) -> None:
         self._check()
@@ -194,7 +197,17 @@ class MemoryDatapath:
 
     def lookups(self) -> list[Lookup]:
         self._check()
-        return []
+        return list(self.kernel.lookups.values())
+
+    def unreported_lookups(self) -> list[tuple[Lookup, Lookup | None]]:
+        self._check()
+        told = self.kernel.lookups_told
+        found = [(each, told.get((each.unit_badge, each.number))) for each in self.kernel.lookups.values()]
+        return [(each, before) for each, before in found if before is None or before.count != each.count]
+
+    def reported_lookups(self, lookups: Sequence[Lookup]) -> None:
+        self._check()
+        self.kernel.lookups_told |= {(each.unit_badge, each.number): each for each in lookups}
 
     def forget(self, lookups: Sequence[Lookup]) -> None:
         self._check()

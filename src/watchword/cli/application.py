@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "lint": "lint",
     "diff": "diff",
     "flows": "flows",
+    "lookups": "lookups",
     "netstat": "netstat",
     "counters": "counters",
     "capture": "capture",

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from watchword.cli.beside import drafted, rule_told
 from watchword.cli.bothends import other_ends, with_other_end
 from watchword.cli.failure import ExitCode, Failure
+from watchword.cli.following import following, local_time, newest
 from watchword.cli.options import Filter, Json, Namespace, ProfileName, connect, seconds
 
-if TYPE_CHECKING:
-    from watchword.cli.client import Client
-
-#: How long one request of --follow is held by the Console, in seconds.
-_HOLD = 30
-
-#: Failures after which --follow goes on: the Console is away, or going away.
-_PASSING = (ExitCode.UNREACHABLE, ExitCode.FAILED)
+PATH = "/v1/flowreports"
 
 _COLUMNS = (
     "time",
@@ -95,7 +87,7 @@ def flows(
         if conditions:
             params["filter"] = " and ".join(conditions)
         if not follow:
-            records = _newest(client, params, limit)
+            records = newest(client, PATH, params, limit)
             others = other_ends(records)
             told = [with_other_end(record, others.get(record["ID"])) for record in records]
             if json:
@@ -105,7 +97,7 @@ def flows(
                 rows = [(*_row(each), *([drafted(each, judge)] if judge else [])) for each in told]
                 output.table(columns, rows)
             return
-        stream = _following(client, params, limit if since else 0)
+        stream = following(client, PATH, params, limit if since else 0)
         try:
             for record in stream:
                 if json:
@@ -114,46 +106,6 @@ def flows(
                     _line(record, judge)
         except KeyboardInterrupt:
             return
-
-
-def _newest(client: Client, params: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
-    records = list(client.pages("/v1/flowreports", {**params, "order": "-ID"}, limit=limit))
-    return records[::-1]
-
-
-def _following(client: Client, params: Mapping[str, str], backlog: int) -> Iterator[dict[str, Any]]:
-    """The last ``backlog`` records, then all that come, each once."""
-    cursor = client.get("/v1/flowreports", **params, after="latest", limit="1").next
-    shown = set()
-    if backlog:
-        for record in _newest(client, params, backlog):
-            shown.add(record["ID"])
-            yield record
-    pause = 0.0
-    while True:
-        try:
-            answer = client.request(
-                "GET", "/v1/flowreports", params={**params, "after": cursor, "wait": str(_HOLD)}, timeout=_HOLD + 15
-            )
-        except Failure as failure:
-            if failure.code not in _PASSING:
-                raise
-            pause = _pause(failure, pause)
-            continue
-        pause = 0.0
-        cursor = answer.next
-        yield from (record for record in answer.body if record["ID"] not in shown)
-
-
-def _pause(failure: Failure, previous: float) -> float:
-    """Wait before asking again: longer each time, said once."""
-    from watchword.cli import output
-
-    if not previous:
-        output.note(f"{failure.message}; trying again")
-    pause = min(10.0, previous * 2 or 0.5)
-    time.sleep(pause)
-    return pause
 
 
 def end_name(record: Mapping[str, Any], end: str) -> str:
@@ -178,7 +130,7 @@ def _row(record: Mapping[str, Any]) -> tuple[object, ...]:
 
     observed = f" (observed: {record['observedAction']})" if record["observed"] else ""
     return (
-        _local_time(record["lastSeen"]),
+        local_time(record["lastSeen"]),
         record["action"],
         end_name(record, "source"),
         end_name(record, "destination"),
@@ -217,10 +169,3 @@ def _line(record: Mapping[str, Any], judge: Mapping[str, Any] | None) -> None:
         beside,
     )
     output.console().print(line, soft_wrap=True)
-
-
-def _local_time(text: str | None) -> str:
-    """A time of the API (UTC) in the user's zone."""
-    if not text:
-        return ""
-    return datetime.datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")

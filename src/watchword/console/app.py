@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket
 
 from watchword.console.api import (
     differences,
+    dnslookupreports,
     drafts,
     enrolments,
     explanations,
@@ -59,6 +60,7 @@ def create_app(console: Console) -> Starlette:
             Route("/v1/findings", findings.endpoint),
             Route("/v1/differences", differences.endpoint),
             Route("/v1/flowreports", flowreports.endpoint),
+            Route("/v1/dnslookupreports", dnslookupreports.endpoint),
             Route("/v1/revisions/{number}/enforcement", revisions.enforcement),
             Route("/v1/histories", histories.listing),
             Route("/v1/histories/difference", histories.difference),

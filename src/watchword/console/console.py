@@ -13,8 +13,8 @@ import structlog
 
 from watchword.console import bootstrap, trust
 from watchword.console.changes import Changes, Effect, newest_revision
-from watchword.console.flows.sqlite import SqliteFlowStore
-from watchword.console.flows.store import FlowStore
+from watchword.console.flows.sqlite import SqliteStores
+from watchword.console.flows.store import ReportStores
 from watchword.console.housekeeping import Housekeeping
 from watchword.console.identifiers import Identifiers
 from watchword.console.inquiries import Inquiries
@@ -54,7 +54,7 @@ class Console:
         settings: Settings,
         root: Trust,
         database: Database,
-        flows: FlowStore,
+        reports: ReportStores,
         lock: int,
         clock: Callable[[], datetime.datetime],
         random: Random,
@@ -62,7 +62,7 @@ class Console:
         self.settings = settings
         self.trust = root
         self.database = database
-        self.flows = flows
+        self.reports = reports
         self.clock = clock
         self.random = random
         self._lock = lock
@@ -90,7 +90,7 @@ class Console:
             publisher=self.publisher,
             presence=self.presence,
             hub=self.hub,
-            flows=flows,
+            reports=reports,
             pings=self.pings,
             paths=self.paths,
             shadows=self.shadows,
@@ -99,7 +99,7 @@ class Console:
             certify=self._certify,
         )
         self.housekeeping = Housekeeping(
-            database, self.changes, self.presence, flows, clock, self._certify, self._renew_tls, settings.flow_days
+            database, self.changes, self.presence, reports, clock, self._certify, self._renew_tls, settings.flow_days
         )
         self.policy_tests = PolicyTests(self.roster, database, clock, self.identifiers)
         followers = (self.publisher.follow, self.presence.follow, self.hub.follow, self.policy_tests.follow)
@@ -142,7 +142,7 @@ class Console:
     async def close(self) -> None:
         """Let go of everything."""
         await self.paths.close()
-        await self.flows.close()
+        await self.reports.close()
         await self.database.close()
         os.close(self._lock)
 
@@ -167,8 +167,8 @@ async def open_console(
     try:
         async with database.writing() as connection:
             await migrations.upgrade(connection, "console")
-        flows = await SqliteFlowStore.open(settings.data_dir / "flows.db")
-        return Console(settings, root, database, flows, lock, clock, random)
+        reports = await SqliteStores.open(settings.data_dir / "flows.db")
+        return Console(settings, root, database, reports, lock, clock, random)
     except BaseException:
         await database.close()
         os.close(lock)

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 
 from watchword.console import history, trust
 from watchword.console.changes import ACTIVITY, Author, Changes
-from watchword.console.flows.store import FlowStore
+from watchword.console.flows.store import ReportStores
 from watchword.console.lifecycle import ENFORCER, UNIT
 from watchword.console.logs import plain
 from watchword.console.presence import Presence
@@ -48,7 +48,7 @@ class Housekeeping:
         database: Database,
         changes: Changes,
         presence: Presence,
-        flows: FlowStore,
+        reports: ReportStores,
         clock: Callable[[], datetime.datetime],
         certify: Callable[[Record], str],
         renew_server_certificate: Callable[[], None],
@@ -57,7 +57,7 @@ class Housekeeping:
         self._database = database
         self._changes = changes
         self._presence = presence
-        self._flows = flows
+        self._reports = reports
         self._clock = clock
         self._certify = certify
         self._renew_server_certificate = renew_server_certificate
@@ -103,7 +103,7 @@ class Housekeeping:
                 await change.update(record, fresh)
 
     async def forget(self) -> None:
-        """Forget units long gone, old answers, old activities and old flow reports."""
+        """Forget units long gone, old answers, old activities and old reports."""
         now = self._clock()
         units = TABLES["processingunit"]
         async with self._changes.begin(AUTHOR) as change:
@@ -118,4 +118,4 @@ class Housekeeping:
             limit = await connection.scalar(newest)
             if limit is not None:
                 await connection.execute(delete(activities).where(activities.c.id <= limit))
-        await self._flows.forget_before(now - self._flow_memory)
+        await self._reports.forget_before(now - self._flow_memory)

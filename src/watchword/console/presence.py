@@ -136,7 +136,7 @@ class Presence:
             self._tell()
 
     def lost_reports(self, enforcer: str, count: int) -> None:
-        """``count`` further flow observations found no room on the host."""
+        """``count`` further observations (flows, look-ups) found no room on the host."""
         state = self.states.get(enforcer)
         if state is not None and count:
             state.lost += count

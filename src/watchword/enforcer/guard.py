@@ -33,6 +33,7 @@ from watchword.enforcer.errors import RevisionError
 from watchword.enforcer.keeping import Keeping
 from watchword.enforcer.keys import DatapathKeys
 from watchword.enforcer.link import Link, Route
+from watchword.enforcer.lookupreports import LookupBatches
 from watchword.enforcer.moment import Moment
 from watchword.enforcer.pairing import Pairing
 from watchword.enforcer.pings import Pings
@@ -84,6 +85,7 @@ class Guard:
         self.enforcement = Enforcement(datapath, self.pairing, self.units)
         self.store = RevisionStore(settings.data, enrolled.console_public, enrolled.enforcer)
         self.reports = Reports(settings.data, time.time())
+        lookups = LookupBatches(settings.data, time.time())
         self.book = AddressBook()
         self.questions = BadgeQuestions()
         self.resolving = Resolving(self.enforcement, settings.resolvers, self.problems)
@@ -98,7 +100,7 @@ class Guard:
         )
         self.link = Link(route, self._session, self._handle, self._session_over)
         self.sessions = 0  # how many there have been
-        self.courier = Courier(self.reports, datapath, self.book, self.link, self.problems)
+        self.courier = Courier(self.reports, lookups, datapath, self.book, self.link, self.problems)
         self.pings = Pings(settings, self.units, self.enforcement, self.link.submit)
         self.held: PolicyDocument | None = None
         self._desired: SignedDocument | None = None
@@ -256,8 +258,8 @@ class Guard:
                     _log.error("the Console refused unit %s: %s", native_id, reason)
                 self.wake()
                 self.announce()
-            case ReportsStored(sequence):
-                self.reports.stored(sequence, self.enforcement.datapath)
+            case ReportsStored(sequence, lookups):
+                self.courier.stored(sequence, lookups=lookups)
             case BadgeAbsent(badge):
                 self.questions.absent(badge, time.monotonic())
             case Asked(message):

@@ -166,7 +166,7 @@ class Resolving:
             try:
                 told = await asking.ask(resolver, name, kind)
             except OSError as error:
-                _log.info("no answer about %s from %s: %s", name, resolver, error)
+                _log.info("no answer from %s: %s", resolver, error)  # what a unit asks for is not logged
                 return
         for badge in badges:
             self._enforcement.datapath.learn(badge, told)

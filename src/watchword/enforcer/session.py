@@ -76,9 +76,10 @@ class UnitsAnswered:
 
 @dataclass(frozen=True, slots=True)
 class ReportsStored:
-    """The Console has all reports up to ``sequence``."""
+    """The Console has all reports up to ``sequence``: of flows, or of look-ups."""
 
     sequence: int
+    lookups: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,8 @@ class Session:
                 return [UnitsAnswered(units, refused)]
             case messages.ReportsAccepted(sequence=sequence):
                 return [ReportsStored(sequence)]
+            case messages.LookupsAccepted(sequence=sequence):
+                return [ReportsStored(sequence, lookups=True)]
             case messages.BadgeUnknown(badge=badge):
                 return [BadgeAbsent(badge)]
             case messages.Ping() | messages.PingOver() | messages.PingSought():

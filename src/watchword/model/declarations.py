@@ -18,7 +18,7 @@ from watchword.model.elements import Notes, SourceTag, UserTag
 _ACRONYMS = {"id": "ID", "pu": "PU", "fqdn": "FQDN", "ip": "IP"}
 
 #: Acronyms that stand in capitals only after another word.
-_INNER = {**_ACRONYMS, "udp": "UDP", "tls": "TLS", "ca": "CA", "cas": "CAs"}
+_INNER = {**_ACRONYMS, "ips": "IPs", "udp": "UDP", "tls": "TLS", "ca": "CA", "cas": "CAs"}
 
 
 def wire_name(attribute: str) -> str:

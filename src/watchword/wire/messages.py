@@ -22,6 +22,7 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
 * 2 (2026-11-23): boundaries say ``offline_max_age``, if there is one; what Welcome itself says of it is not believed.
 * 2 (2026-11-23): boundaries say ``existing_connections`` and ``key_lifetime``; what Welcome itself says of them is not
   believed any more.
+* 2 (2026-11-23): LookupReports, answered by LookupsAccepted.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 """
 
@@ -129,6 +130,12 @@ class UnitsAccepted(_Message, frozen=True, tag="units-accepted"):
 
 class ReportsAccepted(_Message, frozen=True, tag="reports-accepted"):
     """All reports up to and including ``sequence`` are stored; a later one than the last says that this was not."""
+
+    sequence: int
+
+
+class LookupsAccepted(_Message, frozen=True, tag="lookups-accepted"):
+    """As :class:`ReportsAccepted`, of look-up reports: they have numbers of their own."""
 
     sequence: int
 
@@ -295,6 +302,29 @@ class FlowReports(_Message, frozen=True, tag="flow-reports"):
     lost: int = 0
 
 
+class LookupRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """DNS look-ups of one unit for one name and type that came to the same, since the previous report."""
+
+    unit: str
+    name: str
+    type: int  # of record asked for, IANA number
+    result: str  # resolved, empty, no-such-name, …, truncated, unread, withheld
+    resolver: str  # the last
+    count: int  # an increment
+    addresses: int  # in the last answer
+    learned: tuple[str, ...]  # that the unit may be judged by under that name, some dozen at most
+    first_seen: float  # Unix time, UTC
+    last_seen: float
+
+
+class LookupReports(_Message, frozen=True, tag="lookup-reports"):
+    """A batch; sent again until accepted. ``lost`` counts look-ups that found no room."""
+
+    sequence: int
+    records: tuple[LookupRecord, ...]
+    lost: int = 0
+
+
 class HostAddresses(_Message, frozen=True, tag="host-addresses"):
     """Where this host can be reached, when a session begins and on change; that pings are understood here."""
 
@@ -343,6 +373,7 @@ ToEnforcer = (
     | Delta
     | UnitsAccepted
     | ReportsAccepted
+    | LookupsAccepted
     | BadgeUnknown
     | Ping
     | PingOver
@@ -358,6 +389,7 @@ ToConsole = (
     | RevisionRefused
     | BadgeQuery
     | FlowReports
+    | LookupReports
     | HostAddresses
     | PingHeard
     | PingSighted

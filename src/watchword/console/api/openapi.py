@@ -11,6 +11,7 @@ import msgspec
 from watchword.console import enrolment, importing
 from watchword.console.api import changing, differences, explanations, exports, findings, paths, pings, revisions
 from watchword.console.problems import TYPE_PREFIX, TYPES
+from watchword.console.store.schema import REPORTED
 from watchword.model.registry import KINDS, Kind
 from watchword.policy.difference import LIMIT, Difference
 from watchword.policy.explain import Explanation
@@ -148,7 +149,7 @@ def _paths(kind: Kind) -> dict[str, Any]:
     if "list" in kind.verbs:
         listing = ["namespace", "recursive", "fields", "order", "limit", "after", "filter"]
         listing += ["propagated"] if kind.propagates else []
-        listing += ["wait"] if kind.singular == "flowreport" else []
+        listing += ["wait"] if kind.singular in REPORTED else []
         found = {"type": "array", "items": _schema(name)}
         collection["get"] = _operation(f"List {kind.plural}", "200", found, _uses(*listing))
     if "create" in kind.verbs:

@@ -7,6 +7,7 @@ the reporting Enforcer. A record about anybody else's unit is refused, whatever 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,18 +77,22 @@ def resolve(record: FlowRecord, reporter: Reporter, roster: Roster, now: datetim
         bytes_in=record.bytes_in,
         bytes_out=record.bytes_out,
         latency_us=record.latency_us_total // record.connections if record.connections else 0,
-        first_seen=_time(record.first_seen, now),
-        last_seen=_time(record.last_seen, now),
+        first_seen=time_of(record.first_seen, now),
+        last_seen=time_of(record.last_seen, now),
         **ends,
     )
 
 
-def _plausible(record: FlowRecord) -> bool:
+def plausible(numbers: Iterable[int], texts: Iterable[str]) -> bool:
     """Whether every number can be stored and no text is longer than any that we would have made."""
-    values = [getattr(record, name) for name in record.__struct_fields__]
-    numbers = [value for value in values if isinstance(value, int)]
-    texts = [value for value in values if isinstance(value, str)]
     return all(0 <= number <= _NUMBER_LIMIT for number in numbers) and all(len(t) <= _TEXT_LIMIT for t in texts)
+
+
+def _plausible(record: FlowRecord) -> bool:
+    values = [getattr(record, name) for name in record.__struct_fields__]
+    return plausible(
+        (value for value in values if isinstance(value, int)), (value for value in values if isinstance(value, str))
+    )
 
 
 def _unit_end(unit: Unit) -> _End:
@@ -129,7 +134,7 @@ def rule_name(key: str, world: World) -> str:
     return rules[int(index)].name if int(index) < len(rules) else ""
 
 
-def _time(seconds: float, now: datetime.datetime) -> datetime.datetime:
+def time_of(seconds: float, now: datetime.datetime) -> datetime.datetime:
     """A host's time; one that is no time at all becomes ours."""
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)

@@ -22,8 +22,11 @@ NAMING = {
 
 metadata = MetaData(naming_convention=NAMING)
 
-#: Kinds that are stored here; flow reports have a store of their own.
-STORED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.singular != "flowreport")
+#: Kinds that have stores of their own.
+REPORTED = ("flowreport", "dnslookupreport")
+
+#: Kinds that are stored here.
+STORED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.singular not in REPORTED)
 
 
 def _private_columns(kind: Kind) -> tuple[Column[Any], ...]:

@@ -7,6 +7,7 @@ import structlog
 
 from watchword.console import lifecycle, trust
 from watchword.console.changes import Author, Change
+from watchword.console.flows import lookups
 from watchword.console.flows.resolution import Reporter, resolve
 from watchword.console.lifecycle import ENFORCER, UNIT
 from watchword.console.roster import datapath_keys, encode_keys
@@ -91,6 +92,8 @@ class Intake:
                 await self._badge(message.badge, outlet)
             case messages.FlowReports():
                 await self._flows(message, settler.sent)
+            case messages.LookupReports():
+                await self._lookups(message)
             case messages.HostAddresses() | messages.PingHeard() | messages.PingSighted():
                 self._parts.pings.take(self._id, message)
             case messages.Status():
@@ -171,8 +174,7 @@ class Intake:
             outlet.ask(badge)
 
     async def _flows(self, message: messages.FlowReports, settings: messages.Welcome | None) -> None:
-        if not 0 < message.sequence <= _NUMBER_LIMIT or not 0 <= message.lost <= _NUMBER_LIMIT:
-            raise SessionEnded(MALFORMED, "flow reports: sequence and lost have to be positive 63-bit numbers")
+        _check_numbers(message)
         self._parts.pings.reported(self._id, message.records)
         self._parts.paths.suspect(self._id, message.records)
         now = self._parts.clock()
@@ -185,11 +187,24 @@ class Intake:
         ]
         if len(reports) < len(message.records):
             log.warning("flow records refused", enforcer=self._id, count=len(message.records) - len(reports))
-        newest = await self._parts.flows.append(self._id, message.sequence, reports)
+        newest = await self._parts.reports.flows.append(self._id, message.sequence, reports)
         if newest is None:
             self._parts.presence.lost_reports(self._id, message.lost)
         # more than was asked about tells an Enforcer that it has forgotten where it was
         await self._channel.send(messages.ReportsAccepted(sequence=message.sequence if newest is None else newest))
+
+    async def _lookups(self, message: messages.LookupReports) -> None:
+        _check_numbers(message)
+        now = self._parts.clock()
+        reporter, roster = Reporter(self._id, self.record.resource.name), self._parts.publisher.roster
+        found = [lookups.resolve(record, reporter, roster, now) for record in message.records]
+        reports = [report for report in found if report is not None]
+        if len(reports) < len(found):
+            log.warning("look-up records refused", enforcer=self._id, count=len(found) - len(reports))
+        newest = await self._parts.reports.lookups.append(self._id, message.sequence, reports)
+        if newest is None:
+            self._parts.presence.lost_reports(self._id, message.lost)
+        await self._channel.send(messages.LookupsAccepted(sequence=message.sequence if newest is None else newest))
 
     def _status(self, message: messages.Status) -> None:
         counters = {
@@ -209,3 +224,8 @@ class Intake:
             async with self._parts.changes.begin(self.author) as change:
                 await lifecycle.forget_enforcer(change, await self._current_in(change))
         raise SessionEnded(NORMAL, "goodbye")
+
+
+def _check_numbers(message: messages.FlowReports | messages.LookupReports) -> None:
+    if not 0 < message.sequence <= _NUMBER_LIMIT or not 0 <= message.lost <= _NUMBER_LIMIT:
+        raise SessionEnded(MALFORMED, "reports: sequence and lost have to be positive 63-bit numbers")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from watchword.console.changes import Changes
-from watchword.console.flows.store import FlowStore
+from watchword.console.flows.store import ReportStores
 from watchword.console.identifiers import Identifiers
 from watchword.console.paths import Paths
 from watchword.console.pings import Pings
@@ -32,7 +32,7 @@ class StreamParts:
     publisher: Publisher
     presence: Presence
     hub: Hub
-    flows: FlowStore
+    reports: ReportStores
     pings: Pings
     paths: Paths
     shadows: Shadows

@@ -173,6 +173,7 @@ class Lookup:
     last_seen: float
     number: int  # the datapath's own for the name
     result_number: int
+    learned: tuple[str, ...] = ()  # addresses that are good under the name; where the call says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,13 +266,22 @@ class Datapath(Protocol):
         """Let a local unit learn a DNS answer that the agent has got; false when it was not understood."""
 
     def lookups(self) -> list[Lookup]:
-        """All aggregated look-ups with cumulative counts; what has run out and is reported is dropped after."""
+        """All aggregated look-ups with cumulative counts, also those that have been reported."""
+
+    def unreported_lookups(self) -> list[tuple[Lookup, Lookup | None]]:
+        """Look-ups that grew since ``reported_lookups``, with what is learned; each with what was reported last."""
+
+    def reported_lookups(self, lookups: Sequence[Lookup]) -> None:
+        """Remember, across restarts of the agent, that these counts have been reported."""
 
     def learned(self, badge: int, address: str) -> list[str]:
         """The names under which a local unit has learned an address."""
 
     def forget(self, lookups: Sequence[Lookup]) -> None:
-        """Drop names and addresses that have run out, and these look-ups; called every half minute."""
+        """Drop names and addresses that have run out, and of these look-ups those that are reported whole.
+
+        Called every half minute. What is not reported is never dropped; what finds no room then is counted.
+        """
 
     def counters(self) -> dict[str, int]:
         """Closed list of named counters: drops by reason, helper failures, lost observations."""

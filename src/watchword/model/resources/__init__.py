@@ -16,6 +16,7 @@ from watchword.model.resources.enforcers import Enforcer as Enforcer
 from watchword.model.resources.flows import DraftVerdict as DraftVerdict
 from watchword.model.resources.flows import FlowReport as FlowReport
 from watchword.model.resources.intents import Intent as Intent
+from watchword.model.resources.lookups import DNSLookupReport as DNSLookupReport
 from watchword.model.resources.mappings import EnforcerProfileMappingPolicy as EnforcerProfileMappingPolicy
 from watchword.model.resources.mappings import NamespaceMappingPolicy as NamespaceMappingPolicy
 from watchword.model.resources.namespaces import Namespace as Namespace

@@ -28,7 +28,7 @@ class Enforcer(Tagged, frozen=True, kw_only=True):
     enforced_revision: Annotated[int, trait("Newest revision its kernel decides by.", reported=True)] = 0
     refused_revision: Annotated[int, trait("Newest revision it could not take; 0 for none.", reported=True)] = 0
     refused_reason: Annotated[str, trait("Why it could not.", reported=True)] = ""
-    lost_reports: Annotated[int, trait("Flow observations that found no room.", reported=True)] = 0
+    lost_reports: Annotated[int, trait("Observations of flows and look-ups that found no room.", reported=True)] = 0
     problems: Annotated[list[str], trait("What it complains about.", reported=True)] = []
     rss_bytes: Annotated[int, trait("Resident memory of the agent.", reported=True)] = 0
     counters: Annotated[dict[str, int], trait("Its datapath's named counters.", reported=True)] = {}

@@ -352,6 +352,14 @@ class EbpfDatapath:
         """All aggregated look-ups."""
         return self._hostnames.lookups(_clock())
 
+    def unreported_lookups(self) -> list[tuple[Lookup, Lookup | None]]:
+        """What has been looked up since ``reported_lookups``."""
+        return self._hostnames.unreported(_clock())
+
+    def reported_lookups(self, lookups: Sequence[Lookup]) -> None:
+        """Remember it in the kernel, where it outlives this process."""
+        self._hostnames.reported(lookups)
+
     def forget(self, lookups: Sequence[Lookup]) -> None:
         """One pass over what was learned."""
         self._state.forgetting += 1

@@ -9,7 +9,10 @@ from __future__ import annotations
 import ctypes
 import ipaddress
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 
 from watchword.enforcer.datapath.base import Lookup
 from watchword.enforcer.datapath.ebpf import _layout as layout
@@ -20,6 +23,7 @@ from watchword.enforcer.datapath.ebpf.sockets import address_text
 from watchword.policy.suffixes import candidates
 
 _WILD = "*."
+_AAAA = 28
 _TEXT = layout.Suffix.text.size
 
 #: What stands before a message for ``learn``: an Ethernet header of no protocol (IEEE 802 local), two bytes, the badge.
@@ -48,6 +52,7 @@ class HostNames:
         self._learned = Map(fds["learned"], layout.LearnedKey, layout.Learned, "learned")
         self._resolvers = Map(fds["resolvers"], layout.Address, ctypes.c_uint32, "resolvers")
         self._lookups = Map(fds["lookups"], layout.LookupKey, layout.Lookup, "lookups")
+        self._told = Map(fds["lookups_told"], layout.LookupKey, ctypes.c_uint64, "lookups_told")
         self._learn = programs["learn"]
         self._passes = [
             libbpf.link_create(f"attach {name}", programs[name], 0, libbpf.TRACE_ITER, fds[table])
@@ -106,6 +111,36 @@ class HostNames:
         """All aggregated look-ups."""
         return [_lookup(key, value, clock) for key, value in self._lookups.items_batched()]
 
+    def unreported(self, clock: Clock) -> list[tuple[Lookup, Lookup | None]]:
+        """What has grown, with the addresses that are good now under names that the unit has asked for."""
+        told = {bytes(key): count.value for key, count in self._told.items_batched()}
+        grown = [
+            (key, value, told.get(bytes(key), 0))
+            for key, value in self._lookups.items_batched()
+            if value.count != told.get(bytes(key), 0)
+        ]
+        learned = self._learned_under({(key.unit, key.name) for key, _, _ in grown if not key.result})
+        found = []
+        for key, value, before in grown:
+            addresses = learned[key.unit, key.name] if not key.result else ()
+            lookup = replace(_lookup(key, value, clock), learned=_of_type(addresses, key.type))
+            found.append((lookup, replace(lookup, count=before) if before else None))
+        return found
+
+    def _learned_under(self, wanted: Set[tuple[int, int]]) -> Mapping[tuple[int, int], list[str]]:
+        """The addresses of these (unit, name), in order, that are good now."""
+        found: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        for key, value in self._learned.items_batched() if wanted else ():
+            for name, until in zip(value.names[::2], value.names[1::2], strict=True):
+                if name and until > now and (key.unit, name) in wanted:
+                    found[key.unit, name].append(address_text(key.address))
+        return found
+
+    def reported(self, lookups: Sequence[Lookup]) -> None:
+        """Remember what has been handed on."""
+        self._told.put_all((_lookup_key(found), ctypes.c_uint64(found.count)) for found in lookups)
+
     def asked_for(self, badge: int, name: int, kind: int) -> str:
         """The name of which an answer was not read; "" when it is not known any more."""
         for result in (layout.LookupResult.TRUNCATED, layout.LookupResult.UNREAD):
@@ -115,9 +150,13 @@ class HostNames:
         return ""
 
     def forget(self, lookups: Sequence[Lookup]) -> None:
-        """Make room: what has run out goes, and these look-ups (reported, and idle)."""
+        """Make room: what has run out goes, and these look-ups, as far as they are reported."""
         for found in lookups:
-            self._lookups.remove(layout.LookupKey(found.number, found.unit_badge, found.kind, found.result_number))
+            key = _lookup_key(found)
+            told, now = self._told.get(key), self._lookups.get(key)
+            if told is not None and now is not None and told.value == now.count:
+                self._lookups.remove(key)
+                self._told.remove(key)
         for link in self._passes:
             libbpf.iterate(link)
 
@@ -154,6 +193,15 @@ def _text(value: layout.Lookup) -> str:
     """What was asked for; bytes that no host name has are spelled out (RFC 1035, 5.1), they may be anything."""
     raw = bytes(value.text)[: value.length]
     return "".join(chr(byte) if 0x21 <= byte < 0x7F and byte != 0x5C else f"\\{byte:03d}" for byte in raw)
+
+
+def _lookup_key(found: Lookup) -> layout.LookupKey:
+    return layout.LookupKey(found.number, found.unit_badge, found.kind, found.result_number)
+
+
+def _of_type(addresses: Iterable[str], kind: int) -> tuple[str, ...]:
+    """Of addresses learned under a name those that an answer of that type can hold, in order."""
+    return tuple(sorted(text for text in addresses if (":" in text) == (kind == _AAAA)))
 
 
 def _lookup(key: layout.LookupKey, value: layout.Lookup, clock: Clock) -> Lookup:

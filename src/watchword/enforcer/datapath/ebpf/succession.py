@@ -25,7 +25,7 @@ from watchword.identity.transcript import siphash
 _YOUNG: Mapping[str, str] = {"port": "dialled", "proof": "reply"}
 
 #: Tables that are carried once, when nothing changes there any more.
-_SETTLED = ("flows", "earlier_flows", "reported", "totals", "counters", "earlier_counters")
+_SETTLED = ("flows", "earlier_flows", "reported", "totals", "counters", "earlier_counters", "lookups", "lookups_told")
 
 _Records = dict[bytes, bytes]
 
@@ -115,6 +115,7 @@ class Succession:
         reported.put_all(self._flows("reported"))
         gone = Map(self._fds["totals"], ctypes.c_uint32, layout.FlowCounts, "totals")
         gone.put_all(self.before.table("totals", ctypes.c_uint32, layout.FlowCounts))
+        self._carry_lookups()
         counters = Map(self._fds["earlier_counters"], ctypes.c_uint32, ctypes.c_uint64, "earlier_counters")
         earlier_sums = self.before.table("earlier_counters", ctypes.c_uint32, ctypes.c_uint64)
         sums = {index.value: total.value for index, total in earlier_sums}
@@ -124,6 +125,19 @@ class Succession:
             if number < layout.Counter.MAX:
                 counters.put(ctypes.c_uint32(number), ctypes.c_uint64(count))
         self.before.forget(_SETTLED)
+
+    def _carry_lookups(self) -> None:
+        """Counts of look-ups: those of this build's programs, which have just begun, are added."""
+        into = Map(self._fds["lookups"], layout.LookupKey, layout.Lookup, "lookups")
+        begun = {bytes(key): value for key, value in into.items_batched()}
+        for key, value in self.before.table("lookups", layout.LookupKey, layout.Lookup):
+            newer = begun.get(bytes(key))
+            if newer is not None:
+                newer.count += value.count
+                newer.first_seen = value.first_seen
+            into.put(key, newer or value)
+        told = Map(self._fds["lookups_told"], layout.LookupKey, ctypes.c_uint64, "lookups_told")
+        told.put_all(self.before.table("lookups_told", layout.LookupKey, ctypes.c_uint64))
 
     def _flows(self, name: str) -> list[tuple[layout.FlowKey, layout.FlowCounts]]:
         return self.before.table(name, layout.FlowKey, layout.FlowCounts)
