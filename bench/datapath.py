@@ -97,11 +97,11 @@ def _changes(quick: bool) -> Found:
 
 
 PARTS: dict[str, Part] = {
-    "connections": (_connections, 100),
-    "throughput": (_throughput, 100),
-    "udp": (_udp, 90),
+    "connections": (_connections, 150),
+    "throughput": (_throughput, 150),
+    "udp": (_udp, 150),
     "loaded": (_loaded, 240),
-    "changes": (_changes, 120),
+    "changes": (_changes, 150),
 }
 
 
