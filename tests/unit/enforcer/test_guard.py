@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from tests.fakes.datapath import Kernel, MemoryDatapath
-from tests.unit.enforcer.signing_side import ENFORCER, SigningSide, document
+from tests.unit.enforcer.signing_side import DB, ENFORCER, SigningSide, document
 from tests.unit.enforcer.stream_side import Script, Talk, server_context, streaming
 from watchword.enforcer import credential, files
 from watchword.enforcer.agent import Agent
+from watchword.enforcer.datapath.base import Lookup
 from watchword.enforcer.guard import Guard
 from watchword.enforcer.household import Household
 from watchword.enforcer.settings import Settings, load
@@ -293,6 +294,37 @@ async def test_reports_are_sent_again_on_the_next_session_until_accepted(bench: 
         await until(lambda: len(batches) == 2 and bench.kernel.reported == bench.kernel.flows)
     assert batches[0] == batches[1]
     assert [record.unit for record in batches[0].records] == ["unit-db"]
+
+
+async def test_look_ups_are_sent_again_on_the_next_session_until_accepted(bench: Bench) -> None:
+    """And one that is accepted is marked, so that the next agent does not tell it again."""
+    batches: list[messages.LookupReports] = []
+
+    async def deaf(talk: Talk) -> None:
+        await talk.welcome()
+        await give(talk, policy(4))
+        while not batches:
+            message = await talk.hear()
+            if isinstance(message, messages.LookupReports):
+                batches.append(message)
+        await talk.connection.close(1001)
+
+    async def hearing(talk: Talk) -> None:
+        await talk.welcome()
+        while len(batches) < 2:
+            message = await talk.hear()
+            if isinstance(message, messages.LookupReports):
+                batches.append(message)
+        await talk.say(messages.LookupsAccepted(batches[-1].sequence))
+        await bench.listen(talk)
+
+    looked_up = Lookup(DB, "n.example", 1, "resolved", "192.0.2.53", 3, 1, 1.0, 2.0, 7, 0, ("192.0.2.1",))
+    bench.kernel.lookups[DB, 7] = looked_up
+    async with bench.on_duty(deaf, hearing):
+        await until(lambda: len(batches) == 2 and bench.kernel.lookups_told == bench.kernel.lookups)
+    assert batches[0] == batches[1]
+    (told,) = batches[0].records
+    assert (told.unit, told.name, told.count, told.learned) == ("unit-db", "n.example", 3, ("192.0.2.1",))
 
 
 async def test_settings_that_nobody_signed_keep_and_renew_nothing(bench: Bench) -> None:
