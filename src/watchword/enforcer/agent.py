@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from watchword.enforcer import cgroups, credential, enrolment, facts, files, removal, starting
+from watchword.enforcer.checkup import Checkup
 from watchword.enforcer.control import ControlSocket, PingFrom, StartUnit, UnitReady
 from watchword.enforcer.credential import Credential
 from watchword.enforcer.datapath.base import Datapath, DatapathError
@@ -154,6 +155,7 @@ class Agent:
                     Household(guard).keep(),
                     guard.resolving.keep(),
                     guard.link.run(),
+                    Checkup(guard).keep(),
                 )
                 running = [tasks.create_task(loop) for loop in loops]
                 guard.wake()

@@ -24,6 +24,7 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
   believed any more.
 * 2 (2026-11-23): LookupReports, answered by LookupsAccepted.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
+* 2 (2026-11-23): Examined says which requirements a host does not meet. A Console has to know it first.
 """
 
 from __future__ import annotations
@@ -360,6 +361,23 @@ class Status(_Message, frozen=True, tag="status"):
     problems: tuple[str, ...] = ()
 
 
+class UnmetRequirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One requirement that a host does not meet, or not in full; why, and what to do about it."""
+
+    group: str
+    name: str
+    result: Literal["degraded", "fail"]
+    detail: str
+    remedy: str = ""
+
+
+class Examined(_Message, frozen=True, tag="examined"):
+    """What came of holding the host against the requirements, some seconds after the agent's start; in each session."""
+
+    result: Literal["pass", "degraded", "fail"]
+    unmet: tuple[UnmetRequirement, ...] = ()
+
+
 class Goodbye(_Message, frozen=True, tag="goodbye"):
     """An orderly end: the agent stops (its datapath goes on) or is uninstalled."""
 
@@ -394,6 +412,7 @@ ToConsole = (
     | PingHeard
     | PingSighted
     | Status
+    | Examined
     | Goodbye
 )
 

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 #: Limits of what one Enforcer may say of itself.
 _COUNTER_LIMIT = 512
 _PROBLEM_LIMIT = 50
+_REQUIREMENT_LIMIT = 100
 _TEXT_LIMIT = 500
 _NUMBER_LIMIT = 1 << 62
 
@@ -98,6 +99,8 @@ class Intake:
                 self._parts.pings.take(self._id, message)
             case messages.Status():
                 self._status(message)
+            case messages.Examined():
+                self._examined(message)
             case messages.Goodbye():
                 await self._goodbye(message)
             case messages.Hello():
@@ -217,6 +220,15 @@ class Intake:
             counters=counters,
         )
         self._parts.paths.told(self._id, [problem[:_TEXT_LIMIT] for problem in message.problems[:_PROBLEM_LIMIT]])
+
+    def _examined(self, message: messages.Examined) -> None:
+        unmet = [
+            {field: str(getattr(each, field))[:_TEXT_LIMIT] for field in each.__struct_fields__}
+            for each in message.unmet[:_REQUIREMENT_LIMIT]
+        ]
+        self._parts.presence.note(
+            self._id, requirement_status=message.result, requirements=unmet, requirements_time=self._parts.clock()
+        )
 
     async def _goodbye(self, message: messages.Goodbye) -> None:
         if message.uninstalled:

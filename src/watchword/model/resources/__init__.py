@@ -13,6 +13,7 @@ from watchword.model.resources.activities import Activity as Activity
 from watchword.model.resources.drafts import Draft as Draft
 from watchword.model.resources.drafts import DraftChange as DraftChange
 from watchword.model.resources.enforcers import Enforcer as Enforcer
+from watchword.model.resources.enforcers import Requirement as Requirement
 from watchword.model.resources.flows import DraftVerdict as DraftVerdict
 from watchword.model.resources.flows import FlowReport as FlowReport
 from watchword.model.resources.intents import Intent as Intent

@@ -5,9 +5,19 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Literal
 
-from watchword.model.declarations import Tagged, trait
+from watchword.model.declarations import Part, Tagged, trait, wire_name
 
 _Time = datetime.datetime
+
+
+class Requirement(Part, frozen=True, kw_only=True, rename=wire_name):
+    """One requirement that a host does not meet, or not in full."""
+
+    group: Annotated[str, trait("What it is about, such as size or capabilities.", reported=True)]
+    name: Annotated[str, trait("Which one.", reported=True)]
+    result: Annotated[Literal["degraded", "fail"], trait("Runs with less than is required, or not.", reported=True)]
+    detail: Annotated[str, trait("Why.", reported=True)] = ""
+    remedy: Annotated[str, trait("What to do about it.", reported=True)] = ""
 
 
 class Enforcer(Tagged, frozen=True, kw_only=True):
@@ -30,6 +40,14 @@ class Enforcer(Tagged, frozen=True, kw_only=True):
     refused_reason: Annotated[str, trait("Why it could not.", reported=True)] = ""
     lost_reports: Annotated[int, trait("Observations of flows and look-ups that found no room.", reported=True)] = 0
     problems: Annotated[list[str], trait("What it complains about.", reported=True)] = []
+    requirement_status: Annotated[
+        Literal["", "pass", "degraded", "fail"],
+        trait("The host against the requirements; empty until the agent has looked.", reported=True, indexed=True),
+    ] = ""
+    requirements: Annotated[
+        list[Requirement], trait("Those that the host does not meet, as found when the agent started.", reported=True)
+    ] = []
+    requirements_time: Annotated[_Time | None, trait("When it said so (UTC).", reported=True)] = None
     rss_bytes: Annotated[int, trait("Resident memory of the agent.", reported=True)] = 0
     counters: Annotated[dict[str, int], trait("Its datapath's named counters.", reported=True)] = {}
     profile_id: Annotated[
