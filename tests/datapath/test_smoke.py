@@ -16,8 +16,6 @@ from tests.datapath.ground import CLIENT, SERVER, Ground, grounds, says, until
 from tests.datapath.wire import refusable
 from watchword.enforcer.datapath.ebpf.tcx import supported
 
-_HERE = {4: "10.77.0.0/16", 6: "fd77::/16"}
-_NETWORK = 20  # class of the addresses of the ground
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
@@ -63,9 +61,9 @@ def test_one_that_is_cut_by_a_revision(ground: Ground) -> None:
 
 @VERSIONS
 def test_datagrams_one_way_and_not_the_other(ground: Ground, version: int) -> None:
-    prefixes = {_HERE[version]: _NETWORK}
-    ground.client.apply(says(CLIENT, _NETWORK, "out"), prefixes=prefixes)
-    ground.server.apply(says(SERVER, _NETWORK, "in"), prefixes=prefixes)
+    """By identity: the first datagram of a pair that has not met is proved too."""
+    ground.client.apply(says(CLIENT, SERVER, "out"))
+    ground.server.apply(says(SERVER, CLIENT, "in"))
     sides = (ground.client, ground.server)
     with ExitStack() as opened:
         near, far = (
