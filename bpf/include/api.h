@@ -168,6 +168,8 @@ struct ww_state {
 	__u32 before;		/* the revision in force before this one */
 	__u32 named;		/* bit n: the tables of bank n have host names */
 	__u32 forgetting;	/* number of the agent's last pass over what was learned */
+	__u32 namespace;	/* inode of the agent's network namespace */
+	__u32 pad;
 };
 
 /* cgroup id -> unit placed there */
@@ -413,6 +415,7 @@ struct ww_udp_flow {
 
 /* Two units, the local one first. */
 struct ww_udp_pair {
+	struct ww_address client;	/* its end's address, as the packets say here */
 	__u32 unit;
 	__u32 peer;
 };

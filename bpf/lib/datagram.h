@@ -136,6 +136,21 @@ inline_always bool parse_quoted(struct __sk_buff *skb, const struct datagram *er
 			     incoming ? &error->key.local : &error->key.remote);
 }
 
+/*
+ * Whether the packet is in the agent's own network namespace. Only there it has been seen who sends over loopback;
+ * another namespace has the same addresses, ports and index of the device.
+ */
+proved_alone int is_at_home(struct __sk_buff *skb)
+{
+	struct net_device *device;
+	__u64 held = 0;
+
+	if (bpf_probe_read_kernel(&held, sizeof(held), &skb))
+		return false;
+	device = BPF_CORE_READ((struct sk_buff *)held, dev);
+	return device && BPF_CORE_READ(device, nd_net.net, ns.inum) == READ_ONCE(state.namespace);
+}
+
 /* The unit on this host that sent what now arrives on the loopback device, or 0. */
 inline_always __u32 loopback_sender(struct __sk_buff *skb, const struct ww_datagram_key *key)
 {
@@ -150,7 +165,7 @@ inline_always __u32 loopback_sender(struct __sk_buff *skb, const struct ww_datag
 
 	if (is_icmp(key->protocol & 0xff))
 		mirrored.protocol ^= WW_ASKED;
-	if (skb->ifindex != WW_LOOPBACK_IFINDEX)
+	if (skb->ifindex != WW_LOOPBACK_IFINDEX || !is_at_home(skb))
 		return 0;
 	sent = bpf_map_lookup_elem(&datagrams, &mirrored);
 	return sent ? sent->unit : 0;

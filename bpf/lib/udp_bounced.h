@@ -223,6 +223,7 @@ own_frame int udp_answered(struct __sk_buff *skb, struct udp_work *w)
 	flow->answered = 1;
 	flow->asked = now;
 	settle_place(&w->packet.key, flow->peer, now);
+	pair.client = w->packet.key.local;
 	pair.unit = flow->unit;
 	pair.peer = flow->peer;
 	session.nonce = load_be64(t->server_nonce);

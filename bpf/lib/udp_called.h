@@ -9,7 +9,7 @@
 
 #include "udp_flow.h"
 
-/* Sessions with those who have called, by (own unit, caller). */
+/* Sessions with those who have called, by own unit, caller and the address he proved himself from. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, WW_MAX_SESSIONS);
@@ -192,9 +192,9 @@ own_frame bool call_is_new(struct ww_udp_admitted *session, __u64 call)
 	return taken;
 }
 
-inline_always struct ww_udp_admitted *session_of(__u32 unit, __u32 peer)
+inline_always struct ww_udp_admitted *session_of(const struct udp_work *w, __u32 unit, __u32 peer)
 {
-	struct ww_udp_pair pair = { .unit = unit, .peer = peer };
+	struct ww_udp_pair pair = { .client = w->packet.key.remote, .unit = unit, .peer = peer };
 
 	return bpf_map_lookup_elem(&udp_admitted, &pair);
 }
@@ -205,7 +205,7 @@ inline_always struct ww_udp_admitted *session_of(__u32 unit, __u32 peer)
  */
 own_frame __u64 begin_session(struct udp_work *w, __u32 unit, __u32 peer, __u64 now)
 {
-	struct ww_udp_pair pair = { .unit = unit, .peer = peer };
+	struct ww_udp_pair pair = { .client = w->packet.key.remote, .unit = unit, .peer = peer };
 	struct ww_udp_admitted *session = bpf_map_lookup_elem(&udp_admitted, &pair);
 
 	if (session && now - session->since < WW_SESSION_SETTLES_NS)
@@ -276,7 +276,7 @@ inline_always int called_prove(struct __sk_buff *skb, struct udp_work *w, const 
 		if (!t->ticket) /* it has been bounced before */
 			return called_drop(w, own, WW_REASON_PROOF_WRONG, NULL);
 	}
-	session = session_of(unit, peer);
+	session = session_of(w, unit, peer);
 	if (t->message == WW_MESSAGE_SESSION && session && session->nonce == load_be64(t->server_nonce) &&
 	    load_be64(t->proof) == trailer_proof(key, WW_MESSAGE_SESSION, peer, unit, t) &&
 	    call_is_new(session, load_be64(t->nonce)))

@@ -216,9 +216,10 @@ own_frame struct ww_udp_resident *udp_resident(const struct ww_datagram_key *key
 }
 
 /* Opens a flow under the session with who is at that address, if there is one and policy lets them meet. */
-own_frame struct ww_verdict *udp_begin_session(struct ww_udp_flow *flow, const struct owner *own, __u32 badge)
+own_frame struct ww_verdict *udp_begin_session(struct ww_udp_flow *flow, const struct owner *own, __u32 badge,
+					       const struct ww_address *local)
 {
-	struct ww_udp_pair pair = { .unit = flow->unit, .peer = badge };
+	struct ww_udp_pair pair = { .client = *local, .unit = flow->unit, .peer = badge };
 	struct ww_udp_opened *session = bpf_map_lookup_elem(&udp_opened, &pair);
 	struct ww_peer *peer = bpf_map_lookup_elem(&peers, &badge);
 	struct ww_verdict *verdict;
@@ -294,7 +295,7 @@ inline_always int udp_opens(struct __sk_buff *skb, const struct datagram *d, str
 	flow->opened = flow->seen = now;
 	flow->dialled = flow->port = port;
 	resident = udp_resident(&w->packet.key, now);
-	verdict = resident ? udp_begin_session(flow, own, resident->badge) : NULL;
+	verdict = resident ? udp_begin_session(flow, own, resident->badge, &w->packet.key.local) : NULL;
 	if (verdict) {
 		udp_count(flow, d->length, verdict);
 	} else {

@@ -11,7 +11,7 @@ import pytest
 
 from testbed.datagrams import Datagram, Recording
 from tests.attack.ground import Battlefield, battlefields
-from tests.datapath.ground import KEY, SERVER
+from tests.datapath.ground import CLIENT, KEY, SERVER
 from tests.datapath.udp import bound, exchange, nothing, tells, trailer_of
 from watchword.identity.trailer import Message, Trailer
 
@@ -106,3 +106,19 @@ def test_a_call_counts_once_wherever_it_comes_from(field: Battlefield, far: sock
     field.send(used.with_(surplus=raised.surplus(used.length)).packet())
     nothing(far)
     assert port == used.dport
+
+
+def test_a_call_that_was_held_back_is_good_for_its_own_address_only(field: Battlefield, far: socket.socket) -> None:
+    """A proof that nobody has used yet, with data of the attacker's, before and after the client's own."""
+    call(field, far)
+    used = call(field, far)[Message.SESSION]
+    fresh = replace(trailer(used), nonce=trailer(used).nonce + 1).proved(KEY, CLIENT, SERVER)
+    held = used.with_(sport=used.sport ^ 1, surplus=fresh.surplus(used.length))
+    stolen = held.with_(source=field.attacker.ipv4, payload=b"attacker")
+    assert len(stolen.payload) == len(held.payload)
+    field.send(stolen.packet())
+    nothing(far)
+    field.send(held.packet())
+    assert far.recv(100) == held.payload
+    field.send(stolen.packet())
+    nothing(far)

@@ -210,7 +210,7 @@ class LookupResult(IntEnum):
 
 
 class State(ctypes.Structure):
-    """struct ww_state, 80 bytes."""
+    """struct ww_state, 88 bytes."""
 
     _fields_ = [
         ("generation", ctypes.c_uint32),  # 0
@@ -228,6 +228,8 @@ class State(ctypes.Structure):
         ("before", ctypes.c_uint32),  # 68
         ("named", ctypes.c_uint32),  # 72
         ("forgetting", ctypes.c_uint32),  # 76
+        ("namespace", ctypes.c_uint32),  # 80
+        ("pad", ctypes.c_uint32),  # 84
     ]
 
 
@@ -516,11 +518,12 @@ class UdpFlow(ctypes.Structure):
 
 
 class UdpPair(ctypes.Structure):
-    """struct ww_udp_pair, 8 bytes."""
+    """struct ww_udp_pair, 24 bytes."""
 
     _fields_ = [
-        ("unit", ctypes.c_uint32),  # 0
-        ("peer", ctypes.c_uint32),  # 4
+        ("client", Address),  # 0
+        ("unit", ctypes.c_uint32),  # 16
+        ("peer", ctypes.c_uint32),  # 20
     ]
 
 

@@ -176,6 +176,7 @@ class EbpfDatapath:
             self._state.secret[:] = [secrets.randbits(64) | 1, secrets.randbits(64)]
         self._state.root, self._state.root_level = _cgroup_id(self._cgroup), _level(self._cgroup)
         self._state.agent = _cgroup_id(self._agent) if self._agent else 0
+        self._state.namespace = os.stat("/proc/thread-self/ns/net").st_ino
 
     def close(self) -> None:
         """Let go; the kernel goes on deciding."""
