@@ -25,6 +25,7 @@ from watchword.identity.transcript import (
 )
 
 _MSS = Option(2, b"\x05\xb4").encode()
+_RST = 0x04
 _SYN, _SYNACK, _ACK = 0x02, 0x12, 0x10
 _TCP = 6
 _GREETING = b"honest"
@@ -107,7 +108,12 @@ class Handshakes:
         made = early + self._connections(ends)
         early[:] = made
         if not made:
-            if plan["to"] == terms.STREAM_PORTS[0]:
+            # A SYN within the window ends what has begun, whoever sends it: so any kernel does (RFC 9293, 3.10.7.4).
+            # So does the client's RST, if its number is exactly right.
+            ended = any("seq" in bend for bend in plan["syns"]) or any(
+                bend.get("flags", 0) & _RST for bend in plan["acks"]
+            )
+            if plan["to"] == terms.STREAM_PORTS[0] and not ended:
                 raise Finding("the friend's proof was not believed")
             return
         self.honest += 1

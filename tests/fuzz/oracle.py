@@ -177,7 +177,8 @@ class Oracle:
             return False
         if len(quoted.upper) < (4 if quoted.protocol in WITH_PORTS else LEAST.get(quoted.protocol, 0)):
             return False
-        if quoted.flow(way == "out") in self._flows:
+        flow = quoted.flow(way == "out")
+        if flow in self._flows or (way == "in" and flow in self._asked):
             return True
         ends = quoted.source, quoted.destination, quoted.upper[:2], quoted.upper[2:4]
         return way == "in" and quoted.protocol == 6 and ends in self.streams

@@ -146,10 +146,10 @@ class Rounds:
         verdict = self._stamp.run(packet)
         if verdict is None:
             return
-        if verdict == LET_OUT and not self._oracle.may_leave(packet):
-            if not is_call(self._stamp.left()):
-                raise Finding("stamp let out what nobody allows")
-            self._oracle.asks(packet)
+        if verdict == LET_OUT and is_call(self._stamp.left()):
+            self._oracle.asks(packet)  # also where the oracle still knows a flow: the kernel forgets idle ones
+        elif verdict == LET_OUT and not self._oracle.may_leave(packet):
+            raise Finding("stamp let out what nobody allows")
         if verdict == SHOT and self._oracle.must_leave(packet):
             raise Finding("stamp kept back what a rule lets out")
 
@@ -189,4 +189,4 @@ def _trimmed(packet: bytes) -> bytes:
         return packet
     four = packet[0] >> 4 == 4
     end = int.from_bytes(packet[2:4] if four else packet[4:6], "big") + (0 if four else 40)
-    return packet[:end] if end >= 40 else packet
+    return packet[:end] if end >= 40 else packet[:end].ljust(40, b"\0")  # BPF_PROG_RUN takes no fewer bytes
