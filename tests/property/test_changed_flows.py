@@ -173,7 +173,7 @@ def test_the_cases_are_there() -> None:
     """Worlds drawn like this differ in every way there is (otherwise the tests above could not fail)."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=60, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=400, deadline=None, database=None, derandomize=True)
     @given(st.data())
     def draw(data: st.DataObject) -> None:
         old = data.draw(worlds())

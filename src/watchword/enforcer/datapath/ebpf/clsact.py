@@ -51,7 +51,8 @@ class Clsact:
             if error.errno == errno.ENOENT:
                 raise _missing("cls_bpf") from error
             if error.errno in _TAKEN:
-                what = f"attach to {device}: priority {PRIORITY} is for BPF filters of all protocols only"
+                side = "egress" if self._point == _EGRESS else "ingress"
+                what = f"attach to {device}: priority {PRIORITY} at {side} is for BPF filters of all protocols only"
                 raise libbpf.KernelError(what, error.errno) from error
             raise
         self._programs[index] = int(options.prog_id)
