@@ -60,6 +60,10 @@ bench-datagrams: setup ## Questions and answers by UDP against the bare kernel: 
 bench-datapath: setup ## Every bar of the datapath, six minutes: BENCH="--only loaded --quick"; last line is JSON (root)
 	@$(PYTHON) -m bench.datapath $(BENCH)
 
+.PHONY: bench-peers
+bench-peers: setup ## Nebula, stunnel and Envoy beside Watchword, four minutes: BENCH="--only envoy --quick"; last line is JSON (root)
+	@$(PYTHON) -m bench.peers $(BENCH)
+
 .PHONY: bench-throughput
 bench-throughput: setup ## Bulk throughput against the bare kernel; last line is JSON (root)
 	@$(PYTHON) -m bench.throughput

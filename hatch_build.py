@@ -43,8 +43,13 @@ def compiled_objects(root: Path) -> list[Path]:
     programs = make(root / "bpf", "--eval", "programs: ; @echo $(PROGRAMS)", "programs").split()
     if not programs:
         raise ValueError(f"{root}/bpf/Makefile names no PROGRAMS: this is not a complete source tree")
-    objects = [root / OBJECTS / f"{program}.bpf.o" for program in programs]
-    missing = [path.name for path in objects if not path.is_file() or path.stat().st_size == 0]
+    folders = (root / OBJECTS, root / OBJECTS / "older")
+    objects = [folder / f"{program}.bpf.o" for folder in folders for program in programs]
+    missing = [
+        path.relative_to(root / OBJECTS).as_posix()
+        for path in objects
+        if not path.is_file() or path.stat().st_size == 0
+    ]
     if missing:
         raise FileNotFoundError(f"`make -C bpf` did not build {', '.join(missing)}; a wheel without them is useless")
     return objects

@@ -68,7 +68,7 @@ def main() -> None:
 
 def serve(pair: FencedPair) -> None:
     """Start the server, and warm caches and neighbours."""
-    pair.serve("answer", "--port", str(_PORT), "--processes", "2", *_SIZES[2:])
+    pair.serve("answer", "--processes", "2", *_SIZES[2:], port=_PORT, protocol="udp")
     _ask(pair, 4, "--seconds", "1")
 
 

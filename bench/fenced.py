@@ -8,14 +8,17 @@ is in the kernel.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
 from bench.generator import LOADGEN, build_loadgen, report
 from testbed import Host, Testbed
 from testbed.fence import Fence
+from testbed.services import listens
 from watchword.enforcer.datapath.base import PeerKeys, Placement
 from watchword.model.ports import parse as parse_ports
 from watchword.policy.compile import compile as compile_tables
@@ -83,9 +86,11 @@ class FencedPair:
     @contextmanager
     def policed(self) -> Iterator[None]:
         """Both hosts enforce for as long as the context lasts."""
-        with Fence(self.client) as near, Fence(self.server) as far:
-            for fence, name, host in ((near, "client", self.client), (far, "server", self.server)):
-                self._load(fence, name, host)
+        hosts = {"client": self.client, "server": self.server}
+        with ExitStack() as stack, ThreadPoolExecutor(len(hosts)) as pool:
+            for name, fence in zip(hosts, pool.map(Fence, hosts.values()), strict=True):
+                stack.enter_context(fence)
+                self._load(fence, name, hosts[name])
             yield
 
     def _load(self, fence: Fence, name: str, host: Host) -> None:
@@ -94,9 +99,18 @@ class FencedPair:
         fence.call("set_keys", [1], [PeerKeys(f"enforcer-{each}", {(1, 1): _KEY}) for each in (name, peer)])
         fence.call("apply", compile_tables(render(world(*self._ports), f"enforcer-{name}")))
 
-    def serve(self, *arguments: str) -> None:
-        """Start a server of the load generator in its unit; listeners outlive all fencing."""
-        self.server.start([str(LOADGEN), *arguments], cgroup="unit")
+    def serve(self, *arguments: str, port: int, ports: int = 1, protocol: str = "tcp") -> None:
+        """Start a server of the load generator in its unit on ``ports`` ports from ``port``; returns once it serves.
+
+        Listeners outlive all fencing.
+        """
+        numbers = ["--port", str(port), *(["--ports", str(ports)] if ports > 1 else [])]
+        process = self.server.start([str(LOADGEN), arguments[0], *numbers, *arguments[1:]], cgroup="unit")
+        deadline = time.monotonic() + 30
+        while not all(listens(self.server, each, protocol) for each in range(port, port + ports)):
+            if not process.running() or time.monotonic() > deadline:
+                raise RuntimeError(f"the load generator's server does not serve: {process.output()}")
+            time.sleep(0.01)
 
     def load(self, *arguments: str, timeout: float = 60.0) -> dict[str, Any]:
         """Run the load generator's client in its unit to its end; its report. Any failure is an error."""

@@ -23,6 +23,7 @@ from demo.console import Console
 from demo.enforcer import Enforcer
 from demo.operator import Operator
 from testbed import Host, Testbed
+from testbed.services import listens
 
 #: The unit whose connections are measured, on every host, and its cgroup.
 MEASURED = "measured"
@@ -44,6 +45,7 @@ class Pair:
         """Let the measured unit of the server answer."""
         command = [str(LOADGEN), "serve", "--port", str(PORT), "--ports", str(PORTS)]
         self.server.host.start(command, cgroup=MEASURED)
+        until(lambda: all(listens(self.server.host, port) for port in range(PORT, PORT + PORTS)), self.server, 0.01)
 
     def connections(self, seconds: float) -> float:
         """New connections a second from the measured unit of the client."""

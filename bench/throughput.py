@@ -24,7 +24,7 @@ def main() -> None:
 def throughput(mtu: int, pairs: int = _PAIRS, seconds: float = _SECONDS) -> Pairs:
     """One stream in pairs, Gbit/s."""
     with FencedPair(mtu) as pair:
-        pair.serve("stream-serve", "--port", str(STREAM_PORT))
+        pair.serve("stream-serve", port=STREAM_PORT)
 
         def measure() -> float:
             target = ["--address", pair.server.address(4), "--port", str(STREAM_PORT)]

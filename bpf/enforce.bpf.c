@@ -2,8 +2,13 @@
 /*
  * enforce, cgroup_skb ingress of the Enforcer's cgroup root: every packet to every socket below it. On
  * an established connection that means one comparison; everything else happens once for each
- * handshake, end of a connection, or revision. What leaves is policed by refuse and stamp.
+ * handshake, end of a connection, or revision, in programs of their own to which it goes over by a tail
+ * call: each has a whole stack, and what it does takes no calls. What leaves is policed by refuse and stamp.
  */
+#ifndef WW_CAPTURE
+#define WW_ROOMY
+#endif
+
 #include "lib/client.h"
 #include "lib/closing.h"
 #include "lib/resolving.h"
@@ -20,21 +25,42 @@ inline_always bool may_end(struct bpf_sock *sk, __u8 flags)
 	return (flags & TCP_FIN) && sk->state == BPF_TCP_FIN_WAIT2;
 }
 
-own_frame int record_in(struct __sk_buff *skb, struct bpf_sock *sk, __u8 flags)
+/* A verdict, or who has it: WW_HALF half_in(), WW_NO_RECORD grown_in(). */
+inline_always int record_in(struct __sk_buff *skb, struct bpf_sock *sk)
 {
+	__u8 flags = tcp_flags(skb, 0);
 	struct moment now = { .reset = flags & TCP_RST };
-	int verdict;
 
 	if (may_end(sk, flags))
 		ends_connection(skb, sk, &now);
 	if (now.half)
-		half_closed(sk, cgroup_id_of(sk), &now);
+		return WW_HALF;
 	if (!now.last && all_judged())
 		return WW_PASS;
 	if (!now.cookie)
 		now.cookie = cookie_of(skb, sk);
-	verdict = young_segment(&now);
-	return verdict == WW_NO_RECORD ? live_segment(sk, cgroup_id_of(sk), &now) : verdict;
+	return young_segment(&now);
+}
+
+/* What closes one half; a verdict, or WW_NO_RECORD. */
+inline_always int half_in(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct moment now = {};
+
+	ends_connection(skb, sk, &now);
+	half_closed(sk, cgroup_id_of(sk), &now);
+	return all_judged() ? WW_PASS : young_segment_apart(&now);
+}
+
+/* A segment of a connection that has outgrown its slot. */
+inline_always int grown_in(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	__u8 flags = tcp_flags(skb, 0);
+	struct moment now = { .reset = flags & TCP_RST };
+
+	if (may_end(sk, flags))
+		ends_connection(skb, sk, &now);
+	return live_segment(sk, cgroup_id_of(sk), &now);
 }
 
 /* Whether a connection of this unit is the one that an error quotes. */
@@ -109,6 +135,130 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 	return is_resolving(&d) ? receive_answer(skb, &d, own.unit->badge) : WW_PASS;
 }
 
+/* The packets that count, by who judges them. */
+enum judge {
+	WW_JUDGE_SERVER,	/* what a listener gets */
+	WW_JUDGE_PLAIN,		/* what it gets without a proof, and is no SYN */
+	WW_JUDGE_CLIENT,	/* what a connecting socket gets */
+	WW_JUDGE_RECORD,	/* what may end a connection, or comes before all have been judged */
+	WW_JUDGE_HALF,		/* what closes one half of a connection */
+	WW_JUDGE_GROWN,		/* what may end a connection that has outgrown its slot */
+	WW_JUDGES,
+};
+
+#ifdef WW_CAPTURE
+#define WW_JUDGE(name, judges)						\
+	own_frame int name(struct __sk_buff *skb, struct bpf_sock *sk)	\
+	{								\
+		return judges(skb, sk);					\
+	}
+
+WW_JUDGE(judge_server, server_segment)
+WW_JUDGE(judge_plain, server_plain_segment)
+WW_JUDGE(judge_client, client_segment)
+WW_JUDGE(judge_record, record_in)
+WW_JUDGE(judge_half, half_in)
+WW_JUDGE(judge_grown, grown_in)
+
+/* Everything in one program, for nothing of a capture is to stay in the kernel when that ends. */
+inline_always int judge_by(struct __sk_buff *skb, struct bpf_sock *sk, enum judge judge)
+{
+	int verdict;
+
+	if (judge == WW_JUDGE_CLIENT)
+		return judge_client(skb, sk);
+	if (judge == WW_JUDGE_SERVER) {
+		verdict = judge_server(skb, sk);
+		return verdict == WW_WITHOUT_PROOF ? judge_plain(skb, sk) : verdict;
+	}
+	verdict = judge_record(skb, sk);
+	if (verdict == WW_HALF)
+		verdict = judge_half(skb, sk);
+	return verdict == WW_NO_RECORD ? judge_grown(skb, sk) : verdict;
+}
+#else
+int judge_server(struct __sk_buff *skb);
+int judge_plain(struct __sk_buff *skb);
+int judge_client(struct __sk_buff *skb);
+int judge_record(struct __sk_buff *skb);
+int judge_half(struct __sk_buff *skb);
+int judge_grown(struct __sk_buff *skb);
+
+/* The programs that judge. Pinned like all tables: the kernel empties one of programs when its last pin or descriptor goes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, WW_JUDGES);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(struct __sk_buff *));
+} judges SEC(".maps") = {
+	.values = {
+		[WW_JUDGE_SERVER] = (void *)&judge_server,
+		[WW_JUDGE_PLAIN] = (void *)&judge_plain,
+		[WW_JUDGE_CLIENT] = (void *)&judge_client,
+		[WW_JUDGE_RECORD] = (void *)&judge_record,
+		[WW_JUDGE_HALF] = (void *)&judge_half,
+		[WW_JUDGE_GROWN] = (void *)&judge_grown,
+	},
+};
+
+/* Goes over to one of them. Where it is missing nothing comes in but what is the agent's own. */
+inline_always int judge_by(struct __sk_buff *skb, struct bpf_sock *sk, enum judge judge)
+{
+	bpf_tail_call_static(skb, &judges, judge);
+	if (is_agent(bpf_sk_cgroup_id(sk)))
+		return WW_PASS;
+	count_drop(WW_REASON_STATE_MISSING);
+	return WW_DROP;
+}
+
+/* *other* has the verdict where this one says so. */
+#define WW_JUDGE(name, judges, says_so, other)			\
+	SEC("cgroup_skb/ingress")				\
+	int name(struct __sk_buff *skb)				\
+	{							\
+		struct bpf_sock *sk = skb->sk;			\
+		int verdict;					\
+								\
+		if (!sk)					\
+			return WW_DROP; /* never */		\
+		verdict = judges(skb, sk);			\
+		if (verdict == (says_so))			\
+			return judge_by(skb, sk, other);	\
+		return verdict == WW_PASS;			\
+	}
+
+#define WW_LAST_JUDGE(name, judges)		\
+	SEC("cgroup_skb/ingress")		\
+	int name(struct __sk_buff *skb)		\
+	{					\
+		struct bpf_sock *sk = skb->sk;	\
+						\
+		return sk ? judges(skb, sk) : WW_DROP; \
+	}
+
+WW_JUDGE(judge_server, server_segment, WW_WITHOUT_PROOF, WW_JUDGE_PLAIN)
+WW_LAST_JUDGE(judge_plain, server_plain_segment)
+WW_LAST_JUDGE(judge_client, client_segment)
+WW_JUDGE(judge_half, half_in, WW_NO_RECORD, WW_JUDGE_GROWN)
+WW_LAST_JUDGE(judge_grown, grown_in)
+
+SEC("cgroup_skb/ingress")
+int judge_record(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	int verdict;
+
+	if (!sk)
+		return WW_DROP; /* never */
+	verdict = record_in(skb, sk);
+	if (verdict == WW_HALF)
+		return judge_by(skb, sk, WW_JUDGE_HALF);
+	if (verdict == WW_NO_RECORD)
+		return judge_by(skb, sk, WW_JUDGE_GROWN);
+	return verdict == WW_PASS;
+}
+#endif
+
 inline_always int enforce(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -117,15 +267,15 @@ inline_always int enforce(struct __sk_buff *skb)
 	if (!sk)
 		return WW_PASS;
 	if (sk->state == BPF_TCP_LISTEN || sk->state == BPF_TCP_SYN_RECV)
-		return server_segment(skb, sk); /* the latter by Fast Open, with a peer that needs no identity */
+		return judge_by(skb, sk, WW_JUDGE_SERVER); /* the latter by Fast Open, with a peer that needs no identity */
 	if (sk->state == BPF_TCP_SYN_SENT)
-		return client_segment(skb, sk);
+		return judge_by(skb, sk, WW_JUDGE_CLIENT);
 	flags = tcp_flags(skb, 0);
 	if (!flags || !is_stream(sk))
 		return datagram_in(skb, sk);
 	if (!may_end(sk, flags) && all_judged())
 		return WW_PASS;
-	return record_in(skb, sk, flags);
+	return judge_by(skb, sk, WW_JUDGE_RECORD);
 }
 
 #ifndef WW_CAPTURE

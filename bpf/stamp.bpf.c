@@ -68,22 +68,47 @@ inline_always int let_out(struct __sk_buff *skb, const struct datagram *d, const
 	if (datagram_judge(skb, d, own, direction) != WW_PASS)
 		return TC_ACT_SHOT;
 	if (d->piece == WW_FIRST)
-		fragment_begins(skb, d);
+		fragment_begins(skb, d, 0, true);
 	return TC_ACT_UNSPEC;
+}
+
+/* To no device: for its sender it has left, or the rest of the datagram would not follow. */
+inline_always int kept_back(void)
+{
+	return bpf_redirect(0, 0);
 }
 
 /* A first fragment that leaves as a call for the rest is none any more. */
 inline_always int udp_out(struct __sk_buff *skb, const struct datagram *d, const struct owner *own, __u32 at)
 {
 	int verdict = udp_leaves(skb, d, own, at);
+	struct udp_work *w = udp_room();
 
 	if (verdict == WW_BY_ADDRESS)
 		return let_out(skb, d, own, WW_OUT);
 	if (verdict == WW_DROP)
 		return TC_ACT_SHOT;
-	if (verdict == WW_PASS && d->piece == WW_FIRST)
-		fragment_begins(skb, d);
-	return TC_ACT_UNSPEC;
+	if (verdict != WW_REDUCED && d->piece == WW_FIRST)
+		fragment_begins(skb, d, w && !skb->ingress_ifindex ? w->parking.first : 0, verdict == WW_PASS);
+	return verdict == WW_KEPT ? kept_back() : TC_ACT_UNSPEC;
+}
+
+/* A later fragment leaves when its first one has, and is kept when that is. */
+inline_always int fragment_out(struct __sk_buff *skb, const struct datagram *d, __u32 at)
+{
+	struct fragment_begun *begun = fragment_follows(skb, d);
+	int verdict;
+
+	if (!begun) {
+		count_drop(WW_REASON_MALFORMED);
+		return TC_ACT_SHOT;
+	}
+	if (!begun->kept || skb->ingress_ifindex)
+		return TC_ACT_UNSPEC;
+	verdict = udp_follows(skb, begun, at);
+	if (verdict == WW_DROP)
+		return TC_ACT_SHOT;
+	return verdict == WW_KEPT ? kept_back() : TC_ACT_UNSPEC;
 }
 
 /* What a socket of a unit sends. */
@@ -93,12 +118,8 @@ own_frame int unit_out(struct __sk_buff *skb, const struct datagram *d, __u32 at
 
 	if (d->network)
 		return TC_ACT_UNSPEC;
-	if (d->piece == WW_LATER) {
-		if (fragment_follows(skb, d))
-			return TC_ACT_UNSPEC;
-		count_drop(WW_REASON_MALFORMED);
-		return TC_ACT_SHOT;
-	}
+	if (d->piece == WW_LATER)
+		return fragment_out(skb, d, at);
 	if (!datagram_ready(&own))
 		return TC_ACT_SHOT;
 	own.unit = unit_of_packet(skb, &own.place);

@@ -96,7 +96,7 @@ inline_always void stray(struct bpf_iter__tcp *ctx, struct sock *sk, const struc
 		.remote = id->remote,
 		.local_port = id->local_port,
 		.remote_port = id->remote_port,
-		.socket = bpf_get_socket_cookie(sk),
+		.socket = cookie_in(sk),
 	};
 
 	if (is_agent(id->cgroup) || !socket_is_ours(sk))

@@ -6,7 +6,9 @@ at any level of the subtree.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from functools import cache
 from pathlib import Path
@@ -42,9 +44,15 @@ def kill(path: Path, timeout: float = 10.0) -> None:
     """SIGKILL everything in the subtree and wait until it is empty."""
     if not path.is_dir():
         return
-    (path / "cgroup.kill").write_text("1")
+    at_once = path / "cgroup.kill"  # Linux 5.14
     deadline = time.monotonic() + timeout
+    if at_once.exists():
+        at_once.write_text("1")
     while "populated 1" in (path / "cgroup.events").read_text():
+        if not at_once.exists():
+            for member in members(path):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise TimeoutError(f"processes survive in {path}: {members(path)}")
         time.sleep(0.002)

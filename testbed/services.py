@@ -20,18 +20,20 @@ from testbed.process import Process
 from testbed.shop import SCHEMA
 
 _SOURCE = Path(__file__).parents[1]
-_LISTENING = "0A"
+#: In the kernel's lists: a TCP socket that listens, a UDP socket without a peer.
+_WAITING = {"tcp": "0A", "udp": "07"}
 
 
-def listens(host: Host, port: int) -> bool:
-    """Whether a TCP socket listens on ``port`` in the host's namespace."""
+def listens(host: Host, port: int, protocol: str = "tcp") -> bool:
+    """Whether a socket of ``tcp`` or ``udp`` waits for whoever comes to ``port`` in the host's namespace."""
     with host.enter():
         lines = [
             line.split()
-            for name in ("tcp", "tcp6")
+            for name in (protocol, f"{protocol}6")
             for line in Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:]
         ]
-    return any(fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port for fields in lines)
+    waiting = _WAITING[protocol]
+    return any(fields[3] == waiting and int(fields[1].rpartition(":")[2], 16) == port for fields in lines)
 
 
 class Service:

@@ -452,7 +452,18 @@ struct ww_udp_resident {
 	__u32 pad;
 };
 
-/* A datagram that has left without certainty that it was let in, to be sent again if it is bounced. */
+/* How what is kept of a datagram has to be sent again. */
+enum ww_kept {
+	WW_KEPT_WHOLE = 0,	/* with a trailer in it or ahead of it */
+	WW_KEPT_PART = 1,	/* the same, in several pieces that make one packet */
+	WW_KEPT_FRAGMENT = 2,	/* a packet as it stands, behind the proof */
+	WW_KEPT_SEGMENT = 3,	/* one datagram of a buffer of many, behind the proof */
+};
+
+/*
+ * A datagram that has left without certainty that it was let in, to be sent again if it is bounced; or a piece of one,
+ * which names the next.
+ */
 struct ww_udp_parked {
 	struct ww_datagram_key key;
 	__u64 nonce;
@@ -460,11 +471,14 @@ struct ww_udp_parked {
 	__u32 ticket;		/* 0: nothing here */
 	__u32 ifindex;
 	__u32 at;		/* where the IP header begins */
-	__u32 length;		/* of UDP header and payload; 0: too large to be kept */
+	__u32 length;		/* of the body; of the first piece 0: the whole is too large to be kept */
 	__u32 sent;		/* 1: the data has left with the call, 0: the call alone */
+	__u32 next;		/* ticket of the piece behind this one; 0: it is the last */
+	__u32 kind;		/* enum ww_kept */
+	__u32 number;		/* of the piece, from 0 */
 	__u64 when;		/* ns since boot */
-	__u8 head[56];		/* everything before the UDP header */
-	__u8 body[1544];	/* WW_PARKED_SIZE, and what sums over whole words need */
+	__u8 head[56];		/* link-layer and IP header */
+	__u8 body[1544];	/* UDP header and payload; WW_PARKED_SIZE, and what sums over whole words need */
 };
 
 /* Numbers that the agent gives to names. */

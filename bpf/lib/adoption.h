@@ -58,7 +58,7 @@ own_frame void adopt(struct tcp_sock *tcp, const struct ww_flow_id *id, __u8 tcp
 	flow.segments_out = n.segments_out;
 	flow.judged.action = WW_ALLOW;
 	flow.judged.reason = WW_REASON_EXISTING;
-	flow.unit = unit_of_cgroup(((struct sock *)tcp)->sk_cgrp_data.cgroup, &flow.place);
+	flow.unit = unit_of_cgroup(cgroup_in((struct sock *)tcp), &flow.place);
 	flow.direction = opened_here(tcp, tcp_state, id) ? WW_OUT : WW_IN;
 	flow.port = bpf_ntohs(flow.direction == WW_OUT ? id->remote_port : id->local_port);
 	if (!keep(&flow)) {

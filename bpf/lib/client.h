@@ -206,7 +206,7 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
  * An answer to a connecting socket. Only one that acknowledges our very SYN may change anything:
  * whoever cannot see the SYN cannot know its number.
  */
-own_frame int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
+inline_always int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 {
 	__u64 cookie = cookie_from(skb, sk), cgroup = cgroup_id_of(sk);
 	struct ww_young *slot = young_of(cookie);

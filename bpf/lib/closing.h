@@ -109,6 +109,7 @@ inline_always int grown_segment(struct ww_flow *flow, const struct moment *now)
 }
 
 #define WW_NO_RECORD 2
+#define WW_HALF 3 /* the other end has our FIN: half_in() in enforce.bpf.c has the verdict */
 
 /*
  * Cookie of a socket: one that was admitted has one. Asking the kernel for it would give one to every socket that
@@ -128,7 +129,7 @@ inline_always int judged_young(struct ww_young *slot, const struct moment *now)
 
 	ends_of_young(&ends, slot);
 	if (now->last)
-		account_first(&ends, &now->numbers);
+		account_young(&ends, &now->numbers);
 	verdict = pass_if_allowed(&ends, now);
 	if (now->last && verdict == WW_PASS) {
 		slot->judged.generation = 0;
@@ -138,7 +139,7 @@ inline_always int judged_young(struct ww_young *slot, const struct moment *now)
 }
 
 /* A packet of a connection that has its record in a slot. */
-own_frame int young_segment(const struct moment *now)
+roomy int young_segment(const struct moment *now)
 {
 	struct ww_young *slot = opened(now->cookie);
 	int verdict = WW_NO_RECORD;
@@ -149,6 +150,12 @@ own_frame int young_segment(const struct moment *now)
 		verdict = judged_young(slot, now);
 	give_back(&slot->busy);
 	return verdict;
+}
+
+/* The same from where little of the stack is left. */
+own_frame int young_segment_apart(const struct moment *now)
+{
+	return young_segment(now);
 }
 
 /*

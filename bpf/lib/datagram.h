@@ -92,13 +92,11 @@ enum parsing {
 	WW_PARSE_QUOTED = 2,	/* an error quotes it: it may be cut short */
 };
 
-proved_alone int parse_any(struct __sk_buff *skb, __u32 start, __u32 how, struct datagram *out)
+inline_always int parse_into(struct __sk_buff *skb, __u32 start, __u32 how, struct datagram *out)
 {
 	bool incoming = how & WW_PARSE_INCOMING;
 	struct packet p;
 
-	if (!out)
-		return false;
 	if (!parse_packet(skb, start, how & WW_PARSE_QUOTED, incoming, &p))
 		return false;
 	out->at = p.at;
@@ -114,6 +112,53 @@ proved_alone int parse_any(struct __sk_buff *skb, __u32 start, __u32 how, struct
 		return false;
 	return parse_upper(skb, &p, incoming, out);
 }
+
+#ifdef WW_OLDER
+/* What parse_alone() is asked, and what it says. */
+struct parse_job {
+	__u32 start;
+	__u32 how;
+	struct datagram out;
+};
+
+/* On each CPU one: packets do not interrupt each other. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct parse_job);
+} parse_jobs SEC(".maps");
+
+proved_by_packet int parse_alone(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct parse_job *job = bpf_map_lookup_elem(&parse_jobs, &zero);
+
+	return job && parse_into(skb, job->start, job->how, &job->out);
+}
+
+/* Without a frame: callers are deep. */
+inline_always int parse_any(struct __sk_buff *skb, __u32 start, __u32 how, struct datagram *out)
+{
+	__u32 zero = 0;
+	struct parse_job *job = bpf_map_lookup_elem(&parse_jobs, &zero);
+
+	if (!job)
+		return false;
+	job->start = start;
+	job->how = how;
+	job->out = *out;
+	if (!parse_alone(skb))
+		return false;
+	*out = job->out;
+	return true;
+}
+#else
+proved_alone int parse_any(struct __sk_buff *skb, __u32 start, __u32 how, struct datagram *out)
+{
+	return out && parse_into(skb, start, how, out);
+}
+#endif
 
 inline_always bool parse_datagram(struct __sk_buff *skb, __u32 start, bool incoming, struct datagram *out)
 {
@@ -140,7 +185,7 @@ inline_always bool parse_quoted(struct __sk_buff *skb, const struct datagram *er
  * Whether the packet is in the agent's own network namespace. Only there it has been seen who sends over loopback;
  * another namespace has the same addresses, ports and index of the device.
  */
-proved_alone int is_at_home(struct __sk_buff *skb)
+proved_by_packet int is_at_home(struct __sk_buff *skb)
 {
 	struct net_device *device;
 	__u64 held = 0;

@@ -186,7 +186,7 @@ inline_always void aggregate_key_of(struct ww_flow_key *key, const struct ends *
 }
 
 /* Counts a connection for the first time, with all that it has moved. */
-own_frame void account_first(const struct ends *ends, const struct numbers *n)
+inline_always void account_whole(const struct ends *ends, const struct numbers *n)
 {
 	struct ww_flow_counts more = {
 		.connections = 1,
@@ -200,6 +200,17 @@ own_frame void account_first(const struct ends *ends, const struct numbers *n)
 
 	aggregate_key_of(&key, ends);
 	aggregate(&key, &more);
+}
+
+own_frame void account_first(const struct ends *ends, const struct numbers *n)
+{
+	account_whole(ends, n);
+}
+
+/* The same for a connection that has its record in a slot: most never have it elsewhere. */
+roomy void account_young(const struct ends *ends, const struct numbers *n)
+{
+	account_whole(ends, n);
 }
 
 /* Adds to the aggregate what a connection has moved since the last time. */

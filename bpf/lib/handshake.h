@@ -15,6 +15,7 @@
 #define WW_HANDSHAKE_H
 
 #include "answer.h"
+#include "atomic.h"
 #include "flow.h"
 #include "identity.h"
 
@@ -91,26 +92,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct announcement);
 } answering SEC(".maps");
-
-#define WW_PATIENCE 32 /* tries; a slot is held for some hundred nanoseconds at most */
-
-inline_always bool take(__u32 *busy)
-{
-	for (int i = 0; i < WW_PATIENCE; i++) {
-		if (!__sync_val_compare_and_swap(busy, 0, 1))
-			return true;
-	}
-	return false;
-}
-
-inline_always void give_back(__u32 *busy)
-{
-	asm volatile("" : : : "memory");
-	if (bpf_core_type_exists(struct cpuinfo_x86)) /* where no store overtakes another */
-		WRITE_ONCE(*busy, 0);
-	else
-		__sync_lock_test_and_set(busy, 0); /* with a full barrier */
-}
 
 /* Whether the slot holds a young connection. Certain only for whoever has taken it. */
 inline_always bool is_open(const struct ww_judgement *judged)

@@ -18,8 +18,18 @@ struct cgroup {
 	struct cgroup *ancestors[0];
 } __attribute__((preserve_access_index));
 
+/* Before 6.1: ids alone. */
+struct cgroup___older {
+	__u64 ancestor_ids[0];
+} __attribute__((preserve_access_index));
+
 struct sock_cgroup_data {
 	struct cgroup *cgroup;
+} __attribute__((preserve_access_index));
+
+/* Before 5.15: a cgroup, or in its two lowest bits that it is something else. */
+struct sock_cgroup_data___older {
+	__u64 val;
 } __attribute__((preserve_access_index));
 
 typedef struct {
@@ -44,6 +54,7 @@ struct net_device {
 
 struct sk_buff {
 	struct net_device *dev;
+	__u8 ip_summed : 2;
 } __attribute__((preserve_access_index));
 
 struct sock_common {
@@ -62,6 +73,10 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	struct sock_cgroup_data sk_cgrp_data;
+} __attribute__((preserve_access_index));
+
+struct sock___older {
+	struct sock_cgroup_data___older sk_cgrp_data;
 } __attribute__((preserve_access_index));
 
 enum sock_flags {
@@ -102,6 +117,9 @@ enum bpf_func_id___cast {
 
 inline_always bool can_cast(void)
 {
+#ifdef WW_OLDER
+	return false;
+#endif
 	return bpf_core_enum_value_exists(enum bpf_func_id___cast, BPF_FUNC_cgrp_storage_get___cast);
 }
 
@@ -137,6 +155,40 @@ inline_always __u64 cgroup_id_of(struct bpf_sock *sk)
 		return bpf_sk_cgroup_id(sk);
 	whole = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct sock));
 	return whole->sk_cgrp_data.cgroup->kn->id;
+}
+
+/* Where a socket has its cgroup; whether it is one. */
+inline_always bool group_at(const void *sk, struct cgroup **group)
+{
+	__u32 offset;
+
+#ifdef WW_OLDER
+	if (!bpf_core_field_exists(((struct sock *)0)->sk_cgrp_data.cgroup))
+		offset = bpf_core_field_offset(struct sock___older, sk_cgrp_data.val);
+	else
+#endif
+		offset = bpf_core_field_offset(struct sock, sk_cgrp_data.cgroup);
+	return !bpf_probe_read_kernel(group, sizeof(*group), sk + offset) && !((__u64)*group & 3);
+}
+
+/* The id of a cgroup's ancestor at a depth not below its own, itself at its own; 0 where it has none. */
+inline_always __u64 id_at_level(const struct cgroup *group, __u32 level)
+{
+	struct cgroup *ancestor = NULL;
+	const void *ancestors;
+#ifdef WW_OLDER
+	const void *ids;
+	__u64 id = 0;
+
+	if (!bpf_core_field_exists(group->ancestors)) {
+		ids = __builtin_preserve_access_index(&((struct cgroup___older *)group)->ancestor_ids);
+		return bpf_probe_read_kernel(&id, sizeof(id), ids + level * sizeof(id)) ? 0 : id;
+	}
+#endif
+	ancestors = __builtin_preserve_access_index(&group->ancestors);
+	if (bpf_probe_read_kernel(&ancestor, sizeof(ancestor), ancestors + level * sizeof(ancestor)) || !ancestor)
+		return 0;
+	return BPF_CORE_READ(ancestor, kn, id);
 }
 
 struct seq_file;

@@ -14,7 +14,6 @@ struct listener {
 	__u64 cgroup;
 	__u64 place;
 	__u32 generation;
-	__u32 bank;
 	__u32 unit;	/* badge */
 	__u32 class;
 	__u16 port;	/* host order */
@@ -26,12 +25,12 @@ inline_always bool server_placed(struct __sk_buff *skb, struct listener *at)
 {
 	struct ww_unit *unit = skb->sk ? unit_of_socket(skb->sk, &at->place) : NULL;
 
-	if (!unit || !unit->class[at->bank & 1]) {
+	if (!unit || !unit->class[bank_of(at->generation)]) {
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return false;
 	}
 	at->unit = unit->badge;
-	at->class = unit->class[at->bank & 1];
+	at->class = unit->class[bank_of(at->generation)];
 	return true;
 }
 
@@ -80,7 +79,7 @@ inline_always int server_drop(const struct segment *seg, const struct listener *
 
 inline_always struct ww_verdict *server_verdict(const struct listener *at, __u32 peer_class)
 {
-	return verdict_of(at->bank, at->class, peer_class, WW_IN, IPPROTO_TCP, at->port);
+	return verdict_of(bank_of(at->generation), at->class, peer_class, WW_IN, IPPROTO_TCP, at->port);
 }
 
 /* The connection that a segment belongs to or opens, as its socket sees it or is going to. */
@@ -94,8 +93,8 @@ inline_always void id_of_segment(struct ww_flow_id *id, const struct segment *se
 	id->cgroup = at->cgroup;
 }
 
-inline_always bool server_record(const struct ww_flow_id *id, const struct segment *seg, const struct listener *at,
-				 __u32 badge, const struct ww_verdict *verdict)
+inline_always bool server_record(const struct segment *seg, const struct listener *at, __u32 badge,
+				 const struct ww_verdict *verdict)
 {
 	struct ww_young *slot = at->slot;
 	bool ours;
@@ -104,7 +103,7 @@ inline_always bool server_record(const struct ww_flow_id *id, const struct segme
 		return false;
 	ours = slot->cookie == at->cookie;
 	if (ours) {
-		slot->id = *id;
+		id_of_segment(&slot->id, seg, at);
 		slot->place = at->place;
 		slot->peer = badge;
 		slot->unit = at->unit;
@@ -120,8 +119,8 @@ inline_always bool server_record(const struct ww_flow_id *id, const struct segme
  * The record of a connection whose handshake has no slot: none of SYN cookies has, and another may have taken it. It
  * goes to the table at once.
  */
-own_frame int server_open_late(const struct ww_flow_id *id, const struct segment *seg, const struct listener *at,
-			       __u32 badge, const struct ww_verdict *verdict)
+own_frame int server_open_late(const struct segment *seg, const struct listener *at, __u32 badge,
+			       const struct ww_verdict *verdict)
 {
 	struct ends ends;
 	WW_MOVING(flow);
@@ -129,7 +128,7 @@ own_frame int server_open_late(const struct ww_flow_id *id, const struct segment
 	if (!flow)
 		return WW_DROP;
 	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->id = *id;
+	id_of_segment(&flow->id, seg, at);
 	flow->place = at->place;
 	flow->opened = coarse_now();
 	flow->unit = at->unit;
@@ -145,7 +144,7 @@ own_frame int server_open_late(const struct ww_flow_id *id, const struct segment
 	}
 	if (generation_now() == at->generation)
 		return WW_PASS;
-	flow = flow_find(id);
+	flow = flow_find(&flow->id);
 	if (!flow)
 		return WW_DROP;
 	ends_of_flow(&ends, flow);
@@ -156,27 +155,25 @@ own_frame int server_open_late(const struct ww_flow_id *id, const struct segment
  * Makes the record of the connection that this ACK completes, before the kernel makes its socket. Where it
  * makes none (a full accept queue, TCP_DEFER_ACCEPT) the record waits, for this very handshake only.
  */
-own_frame int server_open(const struct segment *seg, const struct listener *at, __u32 badge,
-			  const struct ww_verdict *verdict)
+roomy int server_open(const struct segment *seg, const struct listener *at, __u32 badge,
+		      const struct ww_verdict *verdict)
 {
-	struct ww_flow_id id;
-
-	id_of_segment(&id, seg, at);
-	if (!at->slot || !server_record(&id, seg, at, badge, verdict))
-		return server_open_late(&id, seg, at, badge, verdict);
+	if (!at->slot || !server_record(seg, at, badge, verdict))
+		return server_open_late(seg, at, badge, verdict);
 	if (generation_now() == at->generation)
 		return WW_PASS;
 	return reconsider_young(at->slot, at->cookie) ? WW_PASS : WW_DROP;
 }
 
 /* No identity: the address speaks, as an external network or as somewhere. */
-inline_always int server_without_identity(struct __sk_buff *skb, const struct segment *seg, const struct listener *at)
+inline_always int server_without_identity(struct __sk_buff *skb, const struct segment *seg, const struct listener *at,
+					  bool opens)
 {
-	struct ww_verdict *verdict = server_verdict(at, class_of_address(&seg->remote, at->bank));
+	struct ww_verdict *verdict = server_verdict(at, class_of_address(&seg->remote, bank_of(at->generation)));
 
 	if (!verdict || verdict->action != WW_ALLOW)
 		return server_refuse(skb, seg, at, 0, verdict);
-	return (seg->flags & TCP_SYN) ? WW_PASS : server_open(seg, at, 0, verdict);
+	return opens ? server_open(seg, at, 0, verdict) : WW_PASS;
 }
 
 /* The peer behind a badge, if the tables in force know it. */
@@ -185,7 +182,7 @@ inline_always struct ww_peer *server_peer(struct __sk_buff *skb, const struct se
 {
 	struct ww_peer *peer = bpf_map_lookup_elem(&peers, &badge);
 
-	if (peer && peer->class[at->bank & 1])
+	if (peer && peer->class[bank_of(at->generation)])
 		return peer;
 	server_event(skb, seg, WW_EVENT_BADGE_UNKNOWN, badge);
 	return NULL;
@@ -212,7 +209,7 @@ inline_always struct announcement *server_note(const struct segment *seg, const 
 inline_always int server_syn_without_identity(struct __sk_buff *skb, const struct segment *seg,
 					      const struct listener *at)
 {
-	return server_without_identity(skb, seg, at) && server_note(seg, at, 0) ? WW_PASS : WW_DROP;
+	return server_without_identity(skb, seg, at, false) && server_note(seg, at, 0) ? WW_PASS : WW_DROP;
 }
 
 /* Notes what an identity announced; *option* is the SYN's. */
@@ -240,14 +237,14 @@ own_frame int server_ask(struct __sk_buff *skb, const struct segment *seg, struc
 
 	if (!server_placed(skb, at))
 		return WW_DROP;
-	at->excluded = class_of_address(&seg->remote, at->bank) == WW_CLASS_EXCLUDED;
+	at->excluded = class_of_address(&seg->remote, bank_of(at->generation)) == WW_CLASS_EXCLUDED;
 	if (at->excluded)
 		return WW_DROP;
 	peer = server_peer(skb, seg, at, badge);
 	if (!peer)
 		return server_drop(seg, at, badge, WW_REASON_BADGE_UNKNOWN);
 	if (badge != at->unit) {
-		verdict = server_verdict(at, peer->class[at->bank & 1]);
+		verdict = server_verdict(at, peer->class[bank_of(at->generation)]);
 		if (!verdict || verdict->action != WW_ALLOW)
 			return server_refuse(skb, seg, at, badge, verdict);
 	}
@@ -298,7 +295,7 @@ inline_always int server_syn(struct __sk_buff *skb, const struct segment *seg, s
 	return server_announced(seg, at, &option, answer->enforcer);
 }
 
-own_frame bool ack_proves(const struct segment *seg, const struct listener *at, const struct ack_option *option,
+roomy bool ack_proves(const struct segment *seg, const struct listener *at, const struct ack_option *option,
 			  struct ww_keys *pair)
 {
 	const __u64 *key = pairwise_key(pair, option->server_epoch, option->epoch);
@@ -397,7 +394,7 @@ inline_always int server_plain_ack(struct __sk_buff *skb, const struct segment *
 	case WW_PLAIN_ANNOUNCED:
 		return server_drop(seg, at, badge, WW_REASON_PROOF_MISSING);
 	default:
-		return server_without_identity(skb, seg, at);
+		return server_without_identity(skb, seg, at, true);
 	}
 }
 
@@ -444,6 +441,9 @@ inline_always void server_awaits(struct __sk_buff *skb, const struct segment *se
 	at->slot = young_of(at->cookie);
 }
 
+/* No verdict: server_plain_segment() has it. */
+#define WW_WITHOUT_PROOF 2
+
 inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, struct listener *at)
 {
 	struct ack_option option;
@@ -451,9 +451,9 @@ inline_always int server_ack(struct __sk_buff *skb, const struct segment *seg, s
 	struct ww_keys *pair;
 	__u32 badge;
 
-	server_awaits(skb, seg, at);
 	if (!load_option(skb, seg, &option, sizeof(option)))
-		return server_placed(skb, at) ? server_plain_ack(skb, seg, at) : WW_DROP;
+		return WW_WITHOUT_PROOF;
+	server_awaits(skb, seg, at);
 	badge = bpf_ntohl(option.head.badge);
 	answer = server_admits(skb, seg, at, badge);
 	if (!answer)
@@ -478,22 +478,47 @@ inline_always int server_reset(struct __sk_buff *skb, const struct segment *seg,
 	return server_placed(skb, at) ? server_drop(seg, at, 0, WW_REASON_STRAY) : WW_DROP;
 }
 
-own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
+/* Reads a segment for a listener; false when it is dropped whatever it brings. */
+inline_always bool server_reads(struct __sk_buff *skb, struct bpf_sock *sk, struct segment *seg, struct listener *at)
 {
-	struct listener at = { .generation = generation_now() };
+	at->generation = generation_now();
+	if (!parse_segment(skb, 0, true, seg)) {
+		count_drop(WW_REASON_MALFORMED);
+		return false;
+	}
+	at->port = bpf_ntohs(seg->local_port);
+	if (!at->generation) {
+		count_drop(WW_REASON_TABLES_EMPTY);
+		return false;
+	}
+	at->cgroup = cgroup_id_of(sk);
+	return true;
+}
+
+/* An ACK, or a later segment, that brings no proof; a reset. */
+inline_always int server_plain_segment(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct listener at = {};
 	struct segment seg;
 
-	if (!parse_segment(skb, 0, true, &seg)) {
-		count_drop(WW_REASON_MALFORMED);
+	if (!server_reads(skb, sk, &seg, &at))
 		return WW_DROP;
-	}
-	at.bank = bank_of(at.generation);
-	at.port = bpf_ntohs(seg.local_port);
-	if (!at.generation) {
-		count_drop(WW_REASON_TABLES_EMPTY);
+	if (seg.flags & TCP_RST)
+		return server_reset(skb, &seg, &at);
+	if (!server_placed(skb, &at))
 		return WW_DROP;
-	}
-	at.cgroup = cgroup_id_of(sk);
+	server_awaits(skb, &seg, &at);
+	return server_plain_ack(skb, &seg, &at);
+}
+
+/* A verdict, or WW_WITHOUT_PROOF. */
+inline_always int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	struct listener at = {};
+	struct segment seg;
+
+	if (!server_reads(skb, sk, &seg, &at))
+		return WW_DROP;
 	switch (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
 	case TCP_SYN:
 		return server_syn(skb, &seg, &at);
@@ -501,7 +526,7 @@ own_frame int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		return server_ack(skb, &seg, &at);
 	case TCP_RST:
 	case TCP_RST | TCP_ACK:
-		return server_reset(skb, &seg, &at);
+		return WW_WITHOUT_PROOF;
 	default:
 		return server_placed(skb, &at) ? server_drop(&seg, &at, 0, WW_REASON_STRAY) : WW_DROP;
 	}

@@ -98,6 +98,15 @@ inline_always __u64 coarse_now(void)
 #endif
 }
 
+/*
+ * Time since then. Two CPUs may be told different times in one jiffy, for jiffies count up before the time does: then may
+ * be ahead of now.
+ */
+inline_always __u64 elapsed(__u64 now, __u64 then)
+{
+	return now > then ? now - then : 0;
+}
+
 inline_always __u32 generation_now(void)
 {
 	return READ_ONCE(state.generation);

@@ -6,7 +6,7 @@
 #ifndef WW_UDP_BOUNCED_H
 #define WW_UDP_BOUNCED_H
 
-#include "udp_leaving.h"
+#include "udp_resent.h"
 
 /* Who is there, from now on. */
 inline_always void settle_place(const struct ww_datagram_key *key, __u32 badge, __u64 now)
@@ -25,100 +25,6 @@ own_frame const __u64 *key_of_server(const struct trailer *t, __u32 bank)
 	struct ww_keys *keyring = peer && peer->class[bank & 1] ? keys_of(peer->enforcer) : NULL;
 
 	return keyring ? pairwise_key(keyring, t->epoch, t->server_epoch) : NULL;
-}
-
-#define WW_SUM_STEP 256 /* bytes; what one call sums */
-
-/* Sum over header and payload; the body has room for the bytes that make whole words of it. */
-own_frame __u32 sum_of_body(__u8 *body, __u32 length)
-{
-	__u32 sum = 0, at, left;
-
-	if (length > WW_PARKED_SIZE)
-		return 0;
-	for (__u32 i = 0; i < 3; i++) {
-		at = length + i;
-		if (at & 3)
-			body[at] = 0;
-		else
-			break;
-	}
-	for (at = 0; at < WW_PARKED_SIZE; at += WW_SUM_STEP) {
-		if (at + WW_SUM_STEP <= length) {
-			sum = bpf_csum_diff(NULL, 0, (__be32 *)(body + at), WW_SUM_STEP, sum);
-			continue;
-		}
-		left = length - at;
-		asm volatile("" : "+r"(left));
-		left = (left + 3) & (WW_SUM_STEP - 4);
-		if (left)
-			sum = bpf_csum_diff(NULL, 0, (__be32 *)(body + at), left, sum);
-		if ((length - at + 3) & WW_SUM_STEP) /* the last words fill the step */
-			sum = bpf_csum_diff(NULL, 0, (__be32 *)(body + at), WW_SUM_STEP, sum);
-		break;
-	}
-	return sum;
-}
-
-/*
- * Fills the packet in hand with the datagram that was kept, with its trailer. Whatever had become of its checksum
- * when it was kept, it is computed here.
- */
-own_frame bool refill(struct __sk_buff *skb, struct udp_work *w, struct ww_udp_parked *slot)
-{
-	struct udp_packet *p = &w->packet;
-	__u32 head = slot->at + (p->v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)), length = slot->length;
-	__u32 sum;
-	struct udp_header *udp = (void *)slot->body;
-
-	if (length < sizeof(*udp) || length > WW_PARKED_SIZE || head > sizeof(slot->head) || slot->at != p->at)
-		return false;
-	if (bpf_skb_change_tail(skb, head + length, 0))
-		return false;
-	if (!WW_WITHIN(head, sizeof(struct iphdr), sizeof(slot->head)))
-		return false;
-	if (bpf_skb_store_bytes(skb, 0, slot->head, head, 0))
-		return false;
-	p->udp = *udp;
-	udp->check = 0;
-	if (!WW_WITHIN(length, sizeof(*udp), WW_PARKED_SIZE))
-		return false;
-	if (bpf_skb_store_bytes(skb, p->udp_at, slot->body, length, 0))
-		return false;
-	sum = sum_of_body(slot->body, length);
-	p->length = length;
-	p->total = head - p->at + length;
-	p->fragment = false;
-	if (p->udp.check) /* else the sender wants none */
-		return store_check(skb, p->udp_at + WW_UDP_CHECK, udp_pseudo_sum(&p->key, length), 0, sum);
-	return true;
-}
-
-/* Sends a datagram that was kept once more, with a proof in it or ahead of it. */
-inline_always int resend(struct __sk_buff *skb, struct udp_work *w, struct ww_udp_parked *slot, __u32 ticket,
-			 const struct ww_udp_flow *flow)
-{
-	__u32 ifindex = slot->ifindex;
-	bool whole = slot->length;
-
-	if (__sync_val_compare_and_swap(&slot->ticket, ticket, 0) != ticket) {
-		count(WW_COUNT_UDP_LATE);
-		return TC_ACT_SHOT;
-	}
-	trailer_of_flow(&w->trailer, flow, flow->message);
-	if (!whole) { /* it was too large to be kept: the proof alone, for what comes next */
-		if (!reduce(skb, &w->packet, &w->trailer, true))
-			return TC_ACT_SHOT;
-		count(WW_COUNT_STAMPED_DATAGRAM);
-		return bpf_redirect(skb->ifindex, 0);
-	}
-	if (!refill(skb, w, slot)) {
-		count(WW_COUNT_STAMP_FAILED);
-		return TC_ACT_SHOT;
-	}
-	carry(skb, w);
-	count(WW_COUNT_UDP_RESENT);
-	return bpf_redirect(ifindex, 0);
 }
 
 /* What a bounce changes about its flow: who the server is, and the proof for it. */
@@ -195,7 +101,7 @@ own_frame int udp_bounced(struct __sk_buff *skb, struct udp_work *w)
 	}
 	flow->generation = generation;
 	settle_flow(w, flow, key, now);
-	return resend(skb, w, slot, ticket, flow);
+	return resend(skb, w, ticket, flow);
 }
 
 /* The server's proof, in a reply or ahead of one. */

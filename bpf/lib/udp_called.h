@@ -41,7 +41,7 @@ inline_always bool bounce_counted(__u32 index, __u32 limit, __u64 now)
 		WRITE_ONCE(*word, second << 32 | 1);
 		return true;
 	}
-	return (__u32)__sync_fetch_and_add(word, 1) < limit;
+	return COUNTED_WITHIN(word, limit);
 }
 
 /* An IPv6 source is its /64: within it, addresses cost nothing. */
@@ -61,37 +61,30 @@ inline_always struct cgroup *cgroup_of(struct bpf_sock *sk)
 {
 	struct cgroup *group = NULL;
 	__u64 held = 0;
-	void *where;
 
-	if (bpf_probe_read_kernel(&held, sizeof(held), &sk))
+	if (bpf_probe_read_kernel(&held, sizeof(held), &sk) || !group_at((void *)held, &group))
 		return NULL;
-	where = (void *)(held + bpf_core_field_offset(struct sock, sk_cgrp_data.cgroup));
-	return bpf_probe_read_kernel(&group, sizeof(group), where) ? NULL : group;
+	return group;
 }
 
-inline_always __u64 ancestor_of(struct cgroup *group, __u32 level)
-{
-	const void *ancestors = __builtin_preserve_access_index(&group->ancestors);
-	struct cgroup *ancestor = NULL;
-
-	if (bpf_probe_read_kernel(&ancestor, sizeof(ancestor), ancestors + level * sizeof(ancestor)) || !ancestor)
-		return 0;
-	return BPF_CORE_READ(ancestor, kn, id);
-}
-
-/* The unit placed nearest above a cgroup that is below this Enforcer's root. */
+/*
+ * The unit placed nearest above a cgroup that is below this Enforcer's root. Levels that it does not reach are taken
+ * out beforehand: a comparison for each of them makes the verifier look at ten times as many states.
+ */
 own_frame struct ww_unit *unit_of_cgroup(struct cgroup *group)
 {
-	__u32 levels = READ_ONCE(state.levels), depth = BPF_CORE_READ(group, level);
-	__u32 root_level = READ_ONCE(state.root_level);
+	__u32 depth = BPF_CORE_READ(group, level), root_level = READ_ONCE(state.root_level);
+	__u32 levels = READ_ONCE(state.levels);
 	struct ww_unit *unit;
 
-	if (depth < root_level || ancestor_of(group, root_level) != READ_ONCE(state.root))
+	if (depth < WW_MAX_LEVELS)
+		levels &= (2U << depth) - 1;
+	if (depth < root_level || id_at_level(group, root_level) != READ_ONCE(state.root))
 		return NULL;
 	unit = unit_at(BPF_CORE_READ(group, kn, id));
 	for (int level = WW_MAX_LEVELS - 1; level >= 0 && !unit; level--) {
-		if ((levels & (1U << level)) && (__u32)level <= depth)
-			unit = unit_at(ancestor_of(group, level));
+		if (levels & (1U << level))
+			unit = unit_at(id_at_level(group, level));
 	}
 	return unit;
 }
@@ -208,7 +201,7 @@ own_frame __u64 begin_session(struct udp_work *w, __u32 unit, __u32 peer, __u64 
 	struct ww_udp_pair pair = { .client = w->packet.key.remote, .unit = unit, .peer = peer };
 	struct ww_udp_admitted *session = bpf_map_lookup_elem(&udp_admitted, &pair);
 
-	if (session && now - session->since < WW_SESSION_SETTLES_NS)
+	if (session && elapsed(now, session->since) < WW_SESSION_SETTLES_NS)
 		return session->nonce;
 	__builtin_memset(&w->admitted, 0, sizeof(w->admitted));
 	w->admitted.since = now;

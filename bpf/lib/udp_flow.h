@@ -28,6 +28,7 @@
 /* Verdicts beside WW_DROP and WW_PASS. */
 #define WW_REDUCED 2	/* what leaves is not what was sent */
 #define WW_BY_ADDRESS 3	/* no identity is involved: the address is judged */
+#define WW_KEPT 4	/* nothing leaves yet: more of the datagram follows */
 
 /* Flows between identities by their two ends on the wire. */
 struct {
@@ -36,6 +37,18 @@ struct {
 	__type(key, struct ww_datagram_key);
 	__type(value, struct ww_udp_flow);
 } udp_flows SEC(".maps");
+
+/* The datagram that is being kept, in pieces. */
+struct parking {
+	__u64 nonce;	/* of its flow */
+	__u64 place;	/* cgroup id that places the sender */
+	__u32 first;	/* tickets of its pieces; 0: none yet */
+	__u32 last;
+	__u32 number;	/* pieces so far */
+	__u32 kind;	/* enum ww_kept */
+	__u32 sent;	/* the data leaves all the same */
+	__u32 lost;	/* some piece found no room */
+};
 
 /* Room for what one program puts together; what runs below it (companion) has its own. */
 struct udp_work {
@@ -47,6 +60,9 @@ struct udp_work {
 	struct ww_verdict stranger;	/* what is decided about an address */
 	struct ww_flow_key key;
 	struct ww_flow_counts more;
+	struct parking parking;
+	__u32 filled;			/* bytes of UDP header and payload put back so far, and their sum */
+	__u32 sum;
 };
 
 struct {
@@ -56,14 +72,15 @@ struct {
 	__type(value, struct udp_work);
 } udp_work SEC(".maps");
 
-/* Two comparisons that the compiler may not make one of: verifiers up to 6.1 understand no other. */
+/* Two comparisons that the compiler may not make one of, nor one of them "not 0": verifiers up to 6.1 understand no other. */
 #define WW_WITHIN(number, low, high)				\
 	({							\
 		bool within = false;				\
+		__u32 least = (low);				\
 		asm volatile("" : "+r"(number));		\
 		if ((number) <= (high)) {			\
-			asm volatile("" : "+r"(number));	\
-			within = (number) >= (low);		\
+			asm volatile("" : "+r"(number), "+r"(least));	\
+			within = (number) >= least;		\
 		}						\
 		within;						\
 	})
@@ -111,7 +128,7 @@ own_frame __u64 trailer_proof(const __u64 *key, __u8 message, __u32 client, __u3
 
 inline_always bool udp_in_use(const struct ww_udp_flow *flow, __u32 unit, __u64 now)
 {
-	return flow && flow->unit == unit && now - flow->seen < WW_UDP_IDLE_NS;
+	return flow && flow->unit == unit && elapsed(now, flow->seen) < WW_UDP_IDLE_NS;
 }
 
 /* One datagram for each flow that is opened, and each that is refused, as with datagrams judged by address. */

@@ -7,7 +7,9 @@
 #ifndef WW_UDP_LEAVING_H
 #define WW_UDP_LEAVING_H
 
+#include "fragment.h"
 #include "udp_flow.h"
+#include "udp_parked.h"
 
 /* Who proved itself lately at an address and port. */
 struct {
@@ -24,22 +26,6 @@ struct {
 	__type(key, struct ww_udp_pair);
 	__type(value, struct ww_udp_opened);
 } udp_opened SEC(".maps");
-
-/* Datagrams that may have to be sent again; each overwrites the oldest. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, WW_PARKED);
-	__type(key, __u32);
-	__type(value, struct ww_udp_parked);
-} udp_parked SEC(".maps");
-
-/* The number of the datagram that was kept last. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} udp_ticket SEC(".maps");
 
 /* A trailer that a copy of the packet in hand is to carry, ahead of it. */
 struct companion {
@@ -102,91 +88,9 @@ inline_always int carry(struct __sk_buff *skb, struct udp_work *w)
 	return WW_PASS;
 }
 
-inline_always void trailer_of_flow(struct trailer *t, const struct ww_udp_flow *flow, __u8 message)
+/* The call leaves without its data. */
+own_frame int call_alone(struct __sk_buff *skb, struct udp_work *w)
 {
-	__builtin_memset(t, 0, sizeof(*t));
-	t->message = message;
-	t->epoch = flow->epoch;
-	t->server_epoch = flow->server_epoch;
-	t->dialled = bpf_htons(flow->dialled);
-	t->badge = bpf_htonl(flow->unit);
-	store_be64(t->nonce, flow->nonce);
-	store_be64(t->server_nonce, flow->server_nonce);
-	store_be64(t->proof, flow->proof);
-}
-
-inline_always bool park_bytes(struct __sk_buff *skb, __u32 head, __u32 length, struct ww_udp_parked *slot)
-{
-	if (!WW_WITHIN(length, sizeof(struct udp_header), WW_PARKED_SIZE) ||
-	    bpf_skb_load_bytes(skb, head, slot->body, length))
-		return false;
-	return WW_WITHIN(head, sizeof(struct iphdr), sizeof(slot->head)) && !bpf_skb_load_bytes(skb, 0, slot->head, head);
-}
-
-/* Keeps a copy of a datagram, or of one that is too large the mere fact; its number. */
-own_frame __u32 park(struct __sk_buff *skb, const struct udp_packet *p, const struct ww_udp_flow *flow, __u64 place)
-{
-	__u32 zero = 0, *last = bpf_map_lookup_elem(&udp_ticket, &zero), ticket, index, length = p->length;
-	struct ww_udp_parked *slot;
-
-	if (!last)
-		return 0;
-	if (p->fragment || skb->gso_size || p->total != p->udp_at - p->at + length ||
-	    length > WW_PARKED_SIZE || p->udp_at > sizeof(slot->head))
-		length = 0;
-	ticket = __sync_fetch_and_add(last, 1) + 1;
-	if (!ticket)
-		return 0;
-	index = ticket & (WW_PARKED - 1);
-	slot = bpf_map_lookup_elem(&udp_parked, &index);
-	if (!slot)
-		return 0;
-	WRITE_ONCE(slot->ticket, 0);
-	if (!park_bytes(skb, p->udp_at, length, slot))
-		length = 0;
-	slot->key = p->key;
-	slot->nonce = flow->nonce;
-	slot->sent = flow->peer || flow->by_address;
-	slot->when = coarse_now();
-	slot->place = place;
-	slot->ifindex = skb->ifindex;
-	slot->at = p->at;
-	slot->length = length;
-	WRITE_ONCE(slot->ticket, ticket);
-	return ticket;
-}
-
-inline_always bool parked_whole(__u32 ticket)
-{
-	__u32 index = ticket & (WW_PARKED - 1);
-	struct ww_udp_parked *slot = bpf_map_lookup_elem(&udp_parked, &index);
-
-	return slot && slot->ticket == ticket && slot->length;
-}
-
-/* A datagram of a flow that this end opened. */
-inline_always int udp_onward(struct __sk_buff *skb, struct udp_work *w, struct ww_udp_flow *flow,
-			     const struct owner *own, __u64 now)
-{
-	bool lately = now - flow->stamped < WW_UDP_AGAIN_NS;
-	__u32 ticket;
-
-	if (lately && (flow->answered || (flow->by_address && flow->tries >= WW_UDP_ANSWERS)))
-		return WW_PASS;
-	trailer_of_flow(&w->trailer, flow, flow->message);
-	ticket = park(skb, &w->packet, flow, own->place);
-	w->trailer.ticket = bpf_htonl(ticket);
-	flow->stamped = now;
-	if (flow->tries < WW_UDP_ANSWERS)
-		flow->tries++;
-	if (flow->peer || flow->by_address)
-		return carry(skb, w);
-	if (!parked_whole(ticket))
-		count(WW_COUNT_UDP_UNPARKED);
-	if (now - flow->opened > WW_UDP_AGAIN_NS) /* nobody there who would say who it is */
-		report_refusal(&w->packet.key.remote, flow->unit, 0,
-			       refusal_of(flow->port, WW_OUT, IPPROTO_UDP, WW_REASON_POLICY), NULL);
-	w->trailer.flags = 0;
 	if (!reduce(skb, &w->packet, &w->trailer, false)) {
 		count(WW_COUNT_STAMP_FAILED);
 		return WW_DROP;
@@ -195,10 +99,37 @@ inline_always int udp_onward(struct __sk_buff *skb, struct udp_work *w, struct w
 	return WW_REDUCED;
 }
 
+/* A datagram of a flow that this end opened. */
+inline_always int udp_onward(struct __sk_buff *skb, struct udp_work *w, struct ww_udp_flow *flow,
+			     const struct owner *own, __u64 now)
+{
+	bool lately = elapsed(now, flow->stamped) < WW_UDP_AGAIN_NS;
+	__u32 ticket;
+
+	if (lately && (flow->answered || (flow->by_address && flow->tries >= WW_UDP_ANSWERS)))
+		return WW_PASS;
+	trailer_of_flow(&w->trailer, flow, flow->message);
+	ticket = park(skb, w, flow, own->place);
+	w->trailer.ticket = bpf_htonl(ticket);
+	flow->stamped = now;
+	if (flow->tries < WW_UDP_ANSWERS)
+		flow->tries++;
+	if (flow->peer || flow->by_address)
+		return carry(skb, w);
+	if (w->parking.lost)
+		count(WW_COUNT_UDP_UNPARKED);
+	if (elapsed(now, flow->opened) > WW_UDP_AGAIN_NS) /* nobody there who would say who it is */
+		report_refusal(&w->packet.key.remote, flow->unit, 0,
+			       refusal_of(flow->port, WW_OUT, IPPROTO_UDP, WW_REASON_POLICY), NULL);
+	if (w->packet.fragment && !w->parking.lost)
+		return WW_KEPT;
+	return call_alone(skb, w);
+}
+
 /* A datagram of a flow that the other end opened: the first ones prove who answers. */
 inline_always int udp_reply(struct __sk_buff *skb, struct udp_work *w, struct ww_udp_flow *flow, __u64 now)
 {
-	if (!flow->owed && now - flow->stamped < WW_UDP_ANSWER_NS)
+	if (!flow->owed && elapsed(now, flow->stamped) < WW_UDP_ANSWER_NS)
 		return WW_PASS;
 	if (flow->owed)
 		flow->owed--;
@@ -212,7 +143,7 @@ own_frame struct ww_udp_resident *udp_resident(const struct ww_datagram_key *key
 	struct ww_udp_place place = { .address = key->remote, .port = key->remote_port };
 	struct ww_udp_resident *found = bpf_map_lookup_elem(&udp_places, &place);
 
-	return found && now - found->seen < WW_UDP_PLACE_NS ? found : NULL;
+	return found && elapsed(now, found->seen) < WW_UDP_PLACE_NS ? found : NULL;
 }
 
 /* Opens a flow under the session with who is at that address, if there is one and policy lets them meet. */
@@ -240,7 +171,7 @@ own_frame struct ww_verdict *udp_begin_session(struct ww_udp_flow *flow, const s
 	flow->epoch = session->epoch;
 	flow->server_epoch = session->server_epoch;
 	flow->server_nonce = session->nonce;
-	flow->nonce = __sync_fetch_and_add(&session->calls, 1) + 1;
+	flow->nonce = NEXT_NUMBER(&session->calls);
 	struct transcript script = {
 		.client = flow->unit,
 		.server = badge,
@@ -274,7 +205,12 @@ own_frame void admit_address(const struct datagram *d, const struct owner *own)
 	bpf_map_update_elem(&datagrams, &d->key, &entry, BPF_ANY);
 }
 
-inline_always int udp_opens(struct __sk_buff *skb, const struct datagram *d, struct udp_work *w, const struct owner *own)
+/*
+ * Begins a flow, or begins one anew that nobody has proved anything about: calls of that under *nonce* are still on their
+ * way, and what comes back to them has to fit. Where two CPUs begin the same flow, the first has begun it.
+ */
+inline_always int udp_opens(struct __sk_buff *skb, const struct datagram *d, struct udp_work *w, const struct owner *own,
+			    __u64 nonce, __u64 how)
 {
 	__u16 port = bpf_ntohs(w->packet.key.remote_port);
 	struct ww_udp_resident *resident;
@@ -295,13 +231,15 @@ inline_always int udp_opens(struct __sk_buff *skb, const struct datagram *d, str
 	flow->opened = flow->seen = now;
 	flow->dialled = flow->port = port;
 	resident = udp_resident(&w->packet.key, now);
-	verdict = resident ? udp_begin_session(flow, own, resident->badge, &w->packet.key.local) : NULL;
+	verdict = resident && !nonce ? udp_begin_session(flow, own, resident->badge, &w->packet.key.local) : NULL;
 	if (verdict) {
 		udp_count(flow, d->length, verdict);
 	} else {
 		flow->message = WW_MESSAGE_HELLO;
 		flow->epoch = state.epoch;
-		flow->nonce = prf3(state.secret, bpf_ktime_get_ns(), bpf_get_prandom_u32(), WW_NONCE_FLOW);
+		if (!nonce)
+			nonce = prf3(state.secret, bpf_ktime_get_ns(), bpf_get_prandom_u32(), WW_NONCE_FLOW);
+		flow->nonce = nonce;
 		judge_address(d, &w->who, stranger_flow(port, WW_OUT, IPPROTO_UDP, own->bank, false), &w->stranger);
 		/* Where somebody has proved himself, an address alone does not do. */
 		flow->by_address = !resident && w->stranger.action == WW_ALLOW;
@@ -310,9 +248,9 @@ inline_always int udp_opens(struct __sk_buff *skb, const struct datagram *d, str
 			count_datagram(d, own->unit->badge, 0, WW_OUT, &w->stranger);
 		}
 	}
-	bpf_map_update_elem(&udp_flows, &w->packet.key, flow, BPF_ANY);
+	bpf_map_update_elem(&udp_flows, &w->packet.key, flow, how);
 	made = bpf_map_lookup_elem(&udp_flows, &w->packet.key);
-	if (!made) {
+	if (!made || made->unit != flow->unit) {
 		count_drop(WW_REASON_NO_MEMORY);
 		return WW_DROP;
 	}
@@ -328,20 +266,54 @@ own_frame int udp_leaves(struct __sk_buff *skb, const struct datagram *d, const 
 
 	if (skb->ingress_ifindex)
 		return WW_PASS; /* sent again by verify; it may still have the socket that sent it first */
+	if (w)
+		w->parking.first = 0;
 	if (!w || skb->ifindex == WW_LOOPBACK_IFINDEX || !parse_udp(skb, at, false, &w->packet) ||
 	    is_for_many(skb, &w->packet, &w->packet.key.remote))
 		return WW_BY_ADDRESS;
 	flow = bpf_map_lookup_elem(&udp_flows, &w->packet.key);
 	if (!udp_in_use(flow, own->unit->badge, now))
-		return udp_opens(skb, d, w, own);
-	if (flow->direction == WW_OUT && now - flow->stamped >= WW_UDP_AGAIN_NS && flow->epoch != (__u8)state.epoch)
+		return udp_opens(skb, d, w, own, 0, flow ? BPF_ANY : BPF_NOEXIST);
+	if (flow->direction == WW_OUT && elapsed(now, flow->stamped) >= WW_UDP_AGAIN_NS && flow->epoch != (__u8)state.epoch)
 		flow->peer = 0; /* the proof is by a key that may be gone */
 	if (!flow->peer && (flow->generation != own->generation || flow->message != WW_MESSAGE_HELLO))
-		return udp_opens(skb, d, w, own); /* nobody has proved anything yet: begin again */
+		return udp_opens(skb, d, w, own, flow->message == WW_MESSAGE_HELLO ? flow->nonce : 0, BPF_ANY);
 	if (flow->peer && !udp_still_allowed(flow, own, &w->packet.key.remote))
 		return WW_DROP;
 	flow->seen = now;
 	return flow->direction == WW_IN ? udp_reply(skb, w, flow, now) : udp_onward(skb, w, flow, own, now);
+}
+
+/*
+ * A later fragment of a datagram whose first one has been kept. The call leaves in the last one's place, when all of it
+ * can be called for; where the data has left by itself the call has gone ahead.
+ */
+own_frame int udp_follows(struct __sk_buff *skb, struct fragment_begun *begun, __u32 at)
+{
+	struct udp_work *w = udp_room();
+	struct ww_udp_parked *first = parked(begun->kept);
+	struct ww_udp_flow *flow;
+
+	if (!w || !first || READ_ONCE(first->ticket) != begun->kept) { /* called for already, or overwritten */
+		if (!begun->sent)
+			count(WW_COUNT_UDP_LATE);
+		return begun->sent ? WW_PASS : WW_DROP;
+	}
+	park_more(skb, w, first, begun, at);
+	if (begun->sent)
+		return WW_PASS;
+	if (!is_last_fragment(skb, at))
+		return WW_KEPT;
+	flow = bpf_map_lookup_elem(&udp_flows, &w->packet.key);
+	if (!flow || flow->direction != WW_OUT || flow->nonce != w->parking.nonce) {
+		count(WW_COUNT_UDP_LATE);
+		return WW_DROP;
+	}
+	trailer_of_flow(&w->trailer, flow, WW_MESSAGE_HELLO);
+	store_be64(w->trailer.server_nonce, 0);
+	store_be64(w->trailer.proof, 0);
+	w->trailer.ticket = bpf_htonl(begun->kept);
+	return call_alone(skb, w);
 }
 
 #endif /* WW_UDP_LEAVING_H */

@@ -185,6 +185,8 @@ own_frame bool store_ip(struct __sk_buff *skb, const struct udp_packet *p, __u32
 			return false;
 		ip.tot_len = bpf_htons(total);
 		ip.frag_off &= bpf_htons(WW_DONT_FRAGMENT);
+		ip.ihl = 5; /* a later fragment in whose place a call leaves may have been anything */
+		ip.protocol = IPPROTO_UDP;
 		if (back) {
 			__be32 source = ip.saddr;
 

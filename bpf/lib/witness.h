@@ -166,7 +166,7 @@ inline_always bool in_pace(const struct ww_filter *filter, __u64 now)
 		second->number = number;
 		second->told = 0;
 	}
-	return __sync_fetch_and_add(&second->told, 1) < filter->rate;
+	return COUNTED_WITHIN(&second->told, filter->rate);
 }
 
 /* Who is at the other end, by the record of a connection that has outgrown its slot. */

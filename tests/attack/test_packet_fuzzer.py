@@ -31,7 +31,12 @@ HOLES = {
             "|| !seg->ack)",
         ): UNPROVED,
         ("enforce", "lib/client.h", "!= load_be48(option.proof)", "== 0"): "a socket was connected without",
-        ("stamp", "stamp.bpf.c", "if (fragment_follows(skb, d))", "if (d->length)"): "stamp let out what nobody",
+        (
+            "stamp",
+            "stamp.bpf.c",
+            "\tif (!begun) {\n\t\tcount_drop(WW_REASON_MALFORMED);\n\t\treturn TC_ACT_SHOT;",
+            "\tif (!begun) {\n\t\treturn TC_ACT_UNSPEC;",
+        ): "stamp let out what nobody",
     },
     "what has no proof needs none": {
         (
@@ -49,6 +54,38 @@ HOLES = {
             "\treturn flow_known(&quoted, own);",
             "\treturn true;",
         ): "enforce let in what nobody",
+    },
+    "datagrams prove nothing": {
+        (
+            "verify",
+            "lib/udp_called.h",
+            "load_be64(t->proof) == trailer_proof(key, WW_MESSAGE_CHALLENGE, bpf_ntohl(t->badge), unit, t);",
+            "true;",
+        ): "an unproved datagram reached a",
+        (
+            "verify",
+            "lib/udp_called.h",
+            "call_is_new(session, load_be64(t->nonce)))",
+            "load_be64(t->nonce))",
+        ): "a call has counted twice",
+        (
+            "verify",
+            "lib/udp_called.h",
+            "COUNTED_WITHIN(word, limit);",
+            "COUNTED_WITHIN(word, limit * 64);",
+        ): "more bounces than are allowed",
+        (
+            "verify",
+            "lib/udp_bounced.h",
+            "load_be64(w->trailer.proof) != trailer_proof(key, WW_MESSAGE_BOUNCE,",
+            "0 * trailer_proof(key, WW_MESSAGE_BOUNCE,",
+        ): "data left before anybody had",
+        (
+            "verify",
+            "lib/udp_bounced.h",
+            "|| load_be64(t->proof) != trailer_proof(key, WW_MESSAGE_ANSWER, flow->unit, flow->peer, t)",
+            "",
+        ): "what nobody proved has reached",
     },
 }
 

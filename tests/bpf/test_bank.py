@@ -7,6 +7,7 @@ import ctypes
 import ipaddress
 import secrets
 import shutil
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +22,11 @@ from testbed.remains import ensure_bpffs
 from watchword.enforcer.datapath.base import DatapathError
 from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf.bank import Banks
-from watchword.enforcer.datapath.ebpf.datapath import OBJECTS
+from watchword.enforcer.datapath.ebpf.editions import OBJECTS
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 from watchword.policy.compile import Compiler, compile
-from watchword.policy.tables import NO_CLASS, Tables, Verdict
+from watchword.policy.tables import NO_CLASS, Tables, Verdict, VerdictKey
 from watchword.wire.policy import NetworkEntry, PolicyDocument
 
 WAYS = ("in", "out")
@@ -270,3 +271,20 @@ def test_a_step_writes_what_it_changes(kernel: Kernel) -> None:
     kernel.banks.fill(1, before, {})
     assert 0 < kernel.peers.written <= 2
     assert kernel.verdicts.written < len(before.verdicts) / 10
+
+
+def test_no_copy_of_verdicts_is_kept(kernel: Kernel) -> None:
+    """There may be a million; the tables say what they are, and the kernel what stands there."""
+    many = 20_000
+    verdicts = {VerdictKey(16, 16 + number, "in", 6, 1): Verdict("Allow", "rule") for number in range(many)}
+    tables = [Tables(revision=revision, verdicts=dict(verdicts)) for revision in (1, 2)]
+    kernel.banks.fill(0, tables[0], {})  # whatever is made once is made
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kernel.banks.fill(1, tables[1], {})
+        kept = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert kept < many * 20
+    assert len(kernel.stands(1)["verdicts"]) == many  # type: ignore[arg-type]

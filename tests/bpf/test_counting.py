@@ -14,7 +14,7 @@ from testbed.remains import ensure_bpffs
 from watchword.enforcer.datapath.base import VerdictTotal
 from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf import counting
-from watchword.enforcer.datapath.ebpf.datapath import OBJECTS
+from watchword.enforcer.datapath.ebpf.editions import OBJECTS
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 
 

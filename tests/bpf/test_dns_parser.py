@@ -23,7 +23,7 @@ import pytest
 
 from testbed.remains import ensure_bpffs
 from watchword.enforcer.datapath.ebpf import _layout as layout
-from watchword.enforcer.datapath.ebpf.datapath import OBJECTS
+from watchword.enforcer.datapath.ebpf.editions import OBJECTS
 from watchword.enforcer.datapath.ebpf.hostnames import HostNames
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 

@@ -38,7 +38,7 @@ def test_the_datapath_loads_where_nothing_is_missing_and_says_what_is_elsewhere(
     with pytest.raises(FeatureMissing) as refused:
         datapath.install()
     assert refused.value.feature == ", ".join(missing)
-    assert "Linux 6.1 or later" in refused.value.remedy
+    assert "Linux 5.10 or later" in refused.value.remedy
 
 
 def test_what_no_kernel_has_is_missing() -> None:

@@ -19,6 +19,7 @@ PROMISED = {
     "demo-check",
     "bench-connrate",
     "bench-datagrams",
+    "bench-peers",
     "bench-throughput",
     "wheel",
     "clean",

@@ -181,13 +181,17 @@ class Ground:
     """Client and server, on one link or with a router or a middlebox between them."""
 
     def __init__(
-        self, bed: Testbed, between: Router | Middlebox | None = None, sizes: Mapping[str, int] | None = None
+        self,
+        bed: Testbed,
+        between: Router | Middlebox | None = None,
+        sizes: Mapping[str, int] | None = None,
+        mtu: int = 1500,
     ) -> None:
-        """``sizes`` are those of the server's kernel tables."""
+        """``sizes`` are those of the server's kernel tables; ``mtu`` of a link without anything between."""
         self.bed = bed
         self.router = between if isinstance(between, Router) else None
         hosts = [bed.host(name, between) for name in ("client", "server")]
-        self.link: Link = hosts[1].links[0] if between else bed.direct(*hosts)
+        self.link: Link = hosts[1].links[0] if between else bed.direct(*hosts, mtu=mtu)
         self.client = Side(hosts[0], "client", CLIENT)
         self.server = Side(hosts[1], "server", SERVER, sizes=sizes)
         self.sides = (self.client, self.server)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import time
@@ -13,10 +12,8 @@ import pytest
 from testbed.datagrams import Recording
 from testbed.packets import checksum
 from tests.datapath.ground import CLIENT, KEY, SERVER, Ground, grounds, until
-from tests.datapath.udp import VERSIONS, bound, exchange, nothing, tells, trailer_of
+from tests.datapath.udp import VERSIONS, bound, emptied, exchange, nothing, tells, trailer_of
 from watchword.identity.trailer import Message
-
-UDP_SEGMENT = 103
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +24,6 @@ def ground() -> Iterator[Ground]:
 
 def to(ground: Ground, version: int, port: int) -> tuple[str, int]:
     return ground.server.host.address(version), port
-
-
-def introduced(ground: Ground, version: int, port: int) -> None:
-    """The two have met on this port, so that a session stands."""
-    with bound(ground.server, version, port) as far, bound(ground.client, version) as near:
-        exchange(near, far, to(ground, version, port))
 
 
 @VERSIONS
@@ -125,48 +116,6 @@ def test_every_size_up_to_the_mtu_arrives_whole(ground: Ground, version: int, of
         ground.link.offload(True)
 
 
-@VERSIONS
-def test_large_datagrams_go_in_fragments_behind_a_proof(ground: Ground, version: int) -> None:
-    port = ground.port()
-    introduced(ground, version, port)
-    with bound(ground.server, version, port) as far:
-        for size in (1500, 4000, 60000):
-            with bound(ground.client, version) as near:
-                exchange(near, far, to(ground, version, port), bytes([size & 0xFF]) * size)
-
-
-@VERSIONS
-def test_a_fragmented_datagram_on_first_contact_makes_the_introduction(ground: Ground, version: int) -> None:
-    """It is too large to be kept, so it is lost and counted; the next one gets through."""
-    port = ground.port()
-    before = ground.client.counters()["udp-unparked"]
-    with bound(ground.server, version, port) as far, bound(ground.client, version) as near:
-        near.sendto(bytes(4000), to(ground, version, port))
-        nothing(far)
-        assert ground.client.counters()["udp-unparked"] == before + 1
-        near.sendto(bytes(10), to(ground, version, port))
-        assert far.recv(100) == bytes(10)
-        exchange(near, far, to(ground, version, port), bytes(4000))
-
-
-@VERSIONS
-@pytest.mark.parametrize("offload", [True, False], ids=["offload", "no offload"])
-def test_segmented_datagrams_arrive_as_they_were_meant(ground: Ground, version: int, offload: bool) -> None:
-    """UDP_SEGMENT: one buffer, many datagrams; a trailer behind it would become payload of the last."""
-    port = ground.port()
-    introduced(ground, version, port)
-    ground.link.offload(offload)
-    try:
-        with bound(ground.server, version, port) as far, bound(ground.client, version) as near:
-            near.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 1000)
-            data = bytes(n & 0xFF for n in range(9500))
-            near.sendto(data, to(ground, version, port))
-            taken = [far.recv(65536) for _ in range(10)]
-            assert taken == [data[at : at + 1000] for at in range(0, 9500, 1000)]
-    finally:
-        ground.link.offload(True)
-
-
 def test_a_sender_that_wants_no_checksum_has_none(ground: Ground) -> None:
     port = ground.port()
     so_no_check = (socket.SOL_SOCKET, 11, 1)
@@ -201,17 +150,9 @@ def test_who_forgets_is_told_again(ground: Ground, version: int) -> None:
     with bound(ground.server, version, port) as far, bound(ground.client, version) as near:
         exchange(near, far, to(ground, version, port))
         for name in ("udp_flows", "udp_admitted"):
-            emptied(ground, name)
+            emptied(ground.server, name)
         time.sleep(1.1 if version == 6 else 9.5)  # the nonce of the bounce is good for less
         exchange(near, far, to(ground, version, port))
-
-
-def emptied(ground: Ground, name: str) -> None:
-    """Take everything out of one of the server's tables."""
-    path = ground.server.pinned() / name
-    dump = ground.server.host.run(["bpftool", "-j", "map", "dump", "pinned", str(path)])
-    for entry in json.loads(dump.stdout):
-        ground.server.host.run(["bpftool", "map", "delete", "pinned", str(path), "key", *entry["key"]])
 
 
 @VERSIONS

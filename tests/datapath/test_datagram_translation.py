@@ -75,6 +75,27 @@ def test_one_address_hides_several_hosts(estate: Estate, version: int, connected
         assert estate[name].flow(inner).connections == 3
 
 
+@VERSIONS
+def test_large_first_datagrams_reach_one_of_several_hosts_whole(estate: Estate, version: int) -> None:
+    """The call, the proof and all fragments go to the same backend."""
+    outer, inner = estate.port(), estate.port()
+    backends = [(estate[name].host.address(version), inner) for name in BACKENDS]
+    far = {name: bound(estate[name], version, inner) for name in BACKENDS}
+    with dialled(estate.router, NOWHERE[version], outer, backends, protocol="udp"):
+        for number in range(2 * len(BACKENDS)):
+            with bound(estate["client"], version) as near:
+                question = bytes([number]) * 8000
+                near.sendto(question, (NOWHERE[version], outer))
+                name = whoever(far)
+                data, back = far[name].recvfrom(65536)
+                assert data == question
+                far[name].sendto(b"answer", back)
+                assert near.recv(100) == b"answer"
+    for name, end in far.items():
+        end.close()
+        assert estate[name].flow(inner).connections == 2
+
+
 def whoever(sockets: dict[str, socket.socket]) -> str:
     """Which of them has something to read, within ten seconds."""
     ready = select.select(list(sockets.values()), [], [], 10)[0]

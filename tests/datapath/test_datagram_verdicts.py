@@ -127,6 +127,42 @@ def test_who_is_there_is_found_out_also_at_an_allowed_address(ground: Ground, ve
 
 
 @VERSIONS
+def test_where_no_rule_names_an_identity_two_units_meet_by_address(ground: Ground, version: int) -> None:
+    """Nothing is said there, so each end judges the other's address, though both have an Enforcer."""
+    port, to = ground.port(), ground.server.host.address(version)
+    ground.client.apply(says(CLIENT, NETWORK, "out"), prefixes=EVERYBODY, reachable=False)
+    ground.server.apply(says(SERVER, NETWORK, "in"), prefixes=EVERYBODY, reachable=False)
+    with (
+        Recording(ground.server.host, port) as wire,
+        bound(ground.server, version, port) as far,
+        bound(ground.client, version) as near,
+    ):
+        exchange(near, far, (to, port))
+        assert [bool(each.surplus) for each in wire.datagrams()] == [False, False]
+    for side in (ground.client, ground.server):
+        assert (side.flow(port).peer_badge, side.flow(port).proved) == (0, False)
+
+
+@VERSIONS
+def test_who_says_who_he_is_is_judged_by_that_alone(ground: Ground, version: int) -> None:
+    """As with TCP: the server's rule about his address lets in who says nothing."""
+    port, to = ground.port(), ground.server.host.address(version)
+    ground.client.apply(says(CLIENT, SERVER, "out"), says(CLIENT, NETWORK, "out"), prefixes=EVERYBODY)
+    ground.server.apply(says(SERVER, NETWORK, "in"), prefixes=EVERYBODY)
+    with (
+        ground.client.host.socket(*_kind(version)) as nobody,
+        bound(ground.server, version, port) as far,
+        bound(ground.client, version) as near,
+    ):
+        near.sendto(b"by name", (to, port))
+        until(lambda: bool(ground.server.flows(port)))
+        nothing(far)
+        assert ground.server.flow(port, "Reject").peer_badge == CLIENT
+        nobody.sendto(b"by address", (to, port))
+        assert far.recv(100) == b"by address"
+
+
+@VERSIONS
 def test_a_caller_without_identity_is_judged_by_address(ground: Ground, version: int) -> None:
     port, to = ground.port(), ground.server.host.address(version)
     with ground.client.host.socket(*_kind(version)) as nobody, bound(ground.server, version, port) as far:

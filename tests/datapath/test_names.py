@@ -242,7 +242,7 @@ def test_what_was_looked_up_is_reported_once_with_what_was_learned(ground: Groun
 
 
 def test_a_truncated_answer_teaches_nothing_and_the_agent_is_told(ground: Ground, port: int) -> None:
-    """Without EDNS 32 addresses do not fit; the library asks again over TCP, which nobody reads."""
+    """Without EDNS 32 addresses do not fit; whether the library asks again over TCP nobody knows yet."""
     decide(ground, {"truncated.test": API, "many.example.com": API})
     before = ground.client.counters()["answer-unread"]
     ground.client.fence.call("forget", ground.client.fence.call("lookups"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -16,10 +17,10 @@ FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
 
-def bound(side: Side, version: int, port: int = 0, options: list[SocketOption] | None = None) -> socket.socket:
+def bound(side: Side, version: int, port: int = 0, options: Sequence[SocketOption] = ()) -> socket.socket:
     """A socket of the side's unit that takes datagrams at any address."""
     address = "0.0.0.0" if version == 4 else "::"
-    made = side.app.make(FAMILIES[version], socket.SOCK_DGRAM, bind=(address, port), options=options or [])
+    made = side.app.make(FAMILIES[version], socket.SOCK_DGRAM, bind=(address, port), options=options)
     made.settimeout(10)
     return made
 
@@ -53,3 +54,11 @@ def trailer_of(datagram: Datagram) -> Trailer | None:
 def tells(message: Message) -> Callable[[Datagram], bool]:
     """A test for datagrams with such a trailer."""
     return lambda datagram: (found := trailer_of(datagram)) is not None and found.message is message
+
+
+def emptied(side: Side, name: str) -> None:
+    """Take everything out of one of a side's tables, as if it had been forgotten."""
+    path = str(side.pinned() / name)
+    dump = side.host.run(["bpftool", "-j", "map", "dump", "pinned", path])
+    for entry in json.loads(dump.stdout):
+        side.host.run(["bpftool", "map", "delete", "pinned", path, "key", *entry["key"]])

@@ -10,6 +10,7 @@ from random import Random
 
 from tests.fuzz import terms
 from tests.fuzz.reading import DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMP6, NO_NEXT, ROUTING, SCTP, TCP, UDP
+from watchword.identity.trailer import Message, Trailer
 
 #: What stands in each payload that is sent to the host, in each that its unit sends, and in what errors quote.
 INCOMING, OUTGOING, QUOTED = b"<-fuzz>", b"<fuzz->", b"<-quote>"
@@ -178,7 +179,7 @@ class Grammar:
         ports = (there, here) if incoming else (here, there)
         if protocol in (UDP, 136):
             length = 8 + len(mark) if random.random() < 0.9 else random.choice((0, 7, 8, 9, 1000))
-            return struct.pack("!HHHH", *ports, length, 0) + mark
+            return struct.pack("!HHHH", *ports, length, 0) + mark + self._trailer(length)
         if protocol == TCP:
             return tcp(*ports, random.getrandbits(32), random.getrandbits(32), random.getrandbits(8), b"", mark)
         if protocol == SCTP:
@@ -186,6 +187,24 @@ class Grammar:
         if protocol in (ICMP, ICMP6):
             return self._icmp(protocol, version, ends, incoming, mark)
         return random.randbytes(random.choice((0, 4, 8, 20))) + mark
+
+    def _trailer(self, length: int) -> bytes:
+        """What may stand behind a datagram: mostly nothing, else something that claims an identity."""
+        random = self.random
+        if random.random() < 0.8:
+            return b""
+        claim = Trailer(
+            random.choice(list(Message)),
+            random.choice((terms.FRIEND, terms.OWN, terms.STRANGER)),
+            random.choice(terms.DATAGRAM_PORTS),
+            random.randint(0, 3),
+            server_epoch=1,
+            server_nonce=random.randint(0, 3),
+            proof=random.getrandbits(64),
+            ticket=random.randint(0, 3),
+            bodyless=random.random() < 0.3,
+        )
+        return claim.surplus(length)
 
     def _icmp(self, protocol: int, version: int, ends: tuple[bytes, bytes], incoming: bool, mark: bytes) -> bytes:
         random = self.random

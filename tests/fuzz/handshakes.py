@@ -84,7 +84,7 @@ class Handshakes:
             if plan["announce"] and not plan["syns"] and plan["to"] == terms.STREAM_PORTS[0]:
                 raise Finding("the friend's SYN was not answered")
             return
-        ends = Ends(_remote(plan), plan["port"], plan["to"])
+        ends = Ends(remote_of(plan), plan["port"], plan["to"])
         told = SynAckOption.parse(answer.option)
         owed = self._oracle.answered(ends, answer.seq, syn, told)
         if owed is None:
@@ -144,7 +144,7 @@ class Handshakes:
         found = None
         for packet in self._target.heard():
             heard = _segment(packet, len(terms.HOST[plan["version"]]))
-            if heard is None or heard.flags & 0x17 != _SYNACK or heard.remote != _remote(plan):
+            if heard is None or heard.flags & 0x17 != _SYNACK or heard.remote != remote_of(plan):
                 continue
             if heard.dport == plan["port"] and heard.ack == (plan["seq"] + 1) & 0xFFFFFFFF and heard.option:
                 found = heard
@@ -175,7 +175,7 @@ class Handshakes:
             called = self._call_of(plan, port)
             if called is None:
                 raise Finding("the unit's SYN did not leave with its identity")
-            ends = Ends(_remote(plan), plan["to"], port)
+            ends = Ends(remote_of(plan), plan["to"], port)
             syn = SynOption.parse(called.option)
             whole = SynAckOption(terms.FRIEND, plan["nonce"], 0)
             proved = SynAckOption(terms.FRIEND, plan["nonce"], transcript_of(syn, whole).synack_proof(KEY))
@@ -202,7 +202,7 @@ class Handshakes:
         if state != "connected":
             raise Finding(f"the friend's answer was not believed: {state}")
         self.honest += 1
-        sent = [_segment(packet, len(_remote(plan))) for packet in self._target.heard()]
+        sent = [_segment(packet, len(remote_of(plan))) for packet in self._target.heard()]
         acks = [heard for heard in sent if heard and heard.sport == plan["to"] and heard.flags == _ACK]
         if not any(heard.option and AckOption.parse(heard.option).proof == proof for heard in acks):
             raise Finding("the unit's own proof did not leave")
@@ -227,7 +227,7 @@ class Handshakes:
 
     def _call_of(self, plan: Plan, port: int) -> Heard | None:
         for packet in self._target.heard():
-            heard = _segment(packet, len(_remote(plan)))
+            heard = _segment(packet, len(remote_of(plan)))
             if heard and heard.flags & 0x17 == _SYN and heard.sport == port and heard.option:
                 return heard
         return None
@@ -242,7 +242,7 @@ class Handshakes:
         self, plan: Plan, bend: Bend, flags: int, seq: int, ack: int, option: bytes, answer: bytes
     ) -> list[bytes]:
         version = plan["version"]
-        source = _remote({**plan, "host": bend["host"]}) if "host" in bend else _remote(plan)
+        source = remote_of({**plan, "host": bend["host"]}) if "host" in bend else remote_of(plan)
         port = (plan["port"] + bend.get("port", 0)) & 0xFFFF
         said = self._option(bend, option, answer)
         options = (_MSS if flags & _SYN and len(said) <= 36 else b"") + said
@@ -255,7 +255,7 @@ class Handshakes:
             bend.get("words"),
         )
         self._oracle.sent(Ends(source, port, plan["to"]), ack & 0xFFFFFFFF, body[20 : (body[12] >> 4) * 4])
-        return list(_wrapped(version, source, body, bend))
+        return list(wrapped(version, source, body, bend))
 
     def _option(self, bend: Bend, option: bytes, answer: bytes) -> bytes:
         said = {"none": b"", "zero": option[:8] + bytes(max(0, len(option) - 8)), "of the answer": answer}.get(
@@ -278,16 +278,19 @@ class Handshakes:
         return said + bytes.fromhex(bend.get("behind", ""))
 
 
-def _wrapped(version: int, source: bytes, body: bytes, bend: Bend) -> list[bytes]:
+def wrapped(version: int, source: bytes, body: bytes, bend: Bend, protocol: int = _TCP) -> list[bytes]:
+    """The packet, or its fragments, behind the headers that a bend says."""
     host, size = terms.HOST[version], bend.get("fragments", 0)
     if version == 4:
         options = bytes.fromhex(bend.get("ip options", ""))
         if not size:
-            return [ipv4(source, host, _TCP, body, options=options)]
+            return [
+                ipv4(source, host, protocol, body, options=options, length=_length(20 + len(options) + len(body), bend))
+            ]
         pieces = range(0, len(body), size)
         more = [0x2000 * (at + size < len(body)) | at // 8 for at in pieces]
         return [
-            ipv4(source, host, _TCP, body[at : at + size], fragment=field, number=len(body))
+            ipv4(source, host, protocol, body[at : at + size], fragment=field, number=len(body))
             for at, field in zip(pieces, more, strict=True)
         ]
     if size:
@@ -296,22 +299,27 @@ def _wrapped(version: int, source: bytes, body: bytes, bend: Bend) -> list[bytes
                 source,
                 host,
                 44,
-                struct.pack("!BBHI", _TCP, 0, at | (at + size < len(body)), len(body)) + body[at : at + size],
+                struct.pack("!BBHI", protocol, 0, at | (at + size < len(body)), len(body)) + body[at : at + size],
             )
             for at in range(0, len(body), size)
         ]
-    following = _TCP
+    following = protocol
     for kind in reversed(bend.get("chain", ())):
         body = bytes([following, 0, 1 if kind != 44 else 0, 4 if kind != 44 else 0]) + bytes(4) + body
         following = kind
-    return [ipv6(source, host, following, body)]
+    return [ipv6(source, host, following, body, length=_length(len(body), bend))]
+
+
+def _length(length: int, bend: Bend) -> int | None:
+    return length + bend["ip length"] if "ip length" in bend else None
 
 
 def _encoded(data: bytes) -> bytes:
     return bytes([OPTION_KIND, len(data) + 2]) + data
 
 
-def _remote(plan: Plan) -> bytes:
+def remote_of(plan: Plan) -> bytes:
+    """The address that a plan speaks of."""
     network = next(each for each in terms.NETWORKS if each.number == plan["network"])
     return terms.address(plan["version"], network, plan["host"])
 

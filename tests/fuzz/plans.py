@@ -17,7 +17,7 @@ Bend = dict[str, Any]
 Plan = dict[str, Any]
 
 #: The parts of a plan that list segments, in the order in which they are sent.
-SEGMENTS = ("before", "syns", "acks", "after")
+SEGMENTS = ("before", "syns", "acks", "after", "calls", "replays")
 _FLAGS = (0x02, 0x10, 0x12, 0x18, 0x11, 0x04, 0x14, 0x01, 0x00, 0x03, 0x06, 0x08, 0x30, 0x50, 0x90, 0x38, 0x3F, 0xFF)
 _BADGES = (terms.STRANGER, terms.REFUSED, terms.OWN, 0, 0xFFFFFFFF)
 _ACK_LIKE = (0x10, 0x10, 0x10, 0x18, 0x11)

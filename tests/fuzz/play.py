@@ -7,16 +7,18 @@ shows it again.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.fuzz import plans, terms
+from tests.fuzz import plans, terms, trailers
+from tests.fuzz.datagrams import Datagrams
 from tests.fuzz.grammar import OUTGOING, Grammar
 from tests.fuzz.handshakes import Finding, Handshakes
 from tests.fuzz.oracle import Oracle
-from tests.fuzz.programs import LET_OUT, PASS_IN, SHOT, Program
+from tests.fuzz.programs import LET_OUT, PASS_IN, REDIRECT, SHOT, Program
 from tests.fuzz.reading import is_call
 from tests.fuzz.target import Target
 
@@ -24,7 +26,7 @@ from tests.fuzz.target import Target
 Case = dict[str, Any]
 
 _WIRE, _IN, _OUT, _SAID = 24, 48, 32, 8
-_LEAST_TRIES = 400
+_LEAST_SECONDS = 8.0  # for cutting a finding down
 
 
 class Rounds:
@@ -38,6 +40,8 @@ class Rounds:
         index = socket.if_nametoindex(terms.DEVICE)
         self._enforce = Program(pins / "enforce_in", terms.DEVICE)
         self._stamp = Program(pins / f"stamp_{index}", terms.DEVICE)
+        self._verify = Program(pins / f"verify_{index}", terms.DEVICE)
+        self._datagrams = Datagrams(self._target, self._oracle, self._verify, self._enforce)
         self._run = 0
         self._ways: dict[str, Callable[[bytes], None]] = {
             "wire": self._wire,
@@ -49,18 +53,18 @@ class Rounds:
     @property
     def packets(self) -> int:
         """How many packets there have been, by whatever way."""
-        return self._target.packets + self._run
+        return self._target.packets + self._run + self._datagrams.packets
 
     @property
     def honest(self) -> int:
-        """Honest handshakes that were let through."""
-        return self._handshakes.honest
+        """Honest handshakes and datagrams that were let through."""
+        return self._handshakes.honest + self._datagrams.honest
 
     def play(self, number: int, known: Collection[str] = ()) -> Case | None:
         """One round; what it found, cut down, or None. What is ``known`` already is left out."""
         random = Random(f"{self._seed}:{number}")
-        for _ in range(2):
-            plan = plans.call(random) if random.random() < 0.75 else plans.answer(random)
+        made = [plans.call(random) if random.random() < 0.75 else plans.answer(random) for _ in range(2)]
+        for plan in (*made, trailers.exchange(random)):
             why = self._played(plan)
             if why and _kind(why) not in known:
                 return {**self._least_plan(plan, why), "why": why, "what": _kind(why)}
@@ -76,23 +80,28 @@ class Rounds:
         """What is found by a case now; nothing if it is empty."""
         if case["kind"] == "packets":
             return self._sent(case["way"], [bytes.fromhex(each) for each in case["packets"]])
-        return self._played(case)
+        return self._played_again(case)
 
     def close(self) -> None:
         """Close what was opened."""
         self._enforce.close()
         self._stamp.close()
+        self._verify.close()
         self._target.close()
 
     # -- one thing at a time
 
     def _played(self, plan: plans.Plan) -> str:
         try:
-            self._handshakes.play(plan)
+            player = self._handshakes if _is_handshake(plan) else self._datagrams
+            player.play(plan)
             self._handshakes.expect_nobody()
         except Finding as found:
             return str(found)
         return ""
+
+    def _played_again(self, plan: plans.Plan) -> str:
+        return self._played(plan if _is_handshake(plan) else trailers.elsewhere(plan, time.monotonic_ns()))
 
     def _sent(self, way: str, packets: Sequence[bytes]) -> str:
         send = self._ways[way]
@@ -105,6 +114,7 @@ class Rounds:
         return ""
 
     def _wire(self, packet: bytes) -> None:
+        self._oracle.proofs.sent(packet)
         self._oracle.may_come_in(packet)  # where a rule lets it pass it begins a flow, whether a socket wants it or not
         self._target.send(packet)
 
@@ -116,11 +126,12 @@ class Rounds:
         """What was sent has been received, or never will be. What a unit sends to itself nobody judges."""
         ready = self._target.ready()
         if ready:
-            for arrival in self._target.arrivals(ready):
+            for arrival in list(self._target.arrivals(ready)):  # also where the first one is a finding
                 if way != "said" and not self._oracle.may_come_in(arrival.packet):
                     raise Finding(f"{arrival.where} received: {arrival.packet.hex()}")
             self._handshakes.expect_nobody()
         for packet in self._target.heard():
+            self._oracle.proofs.heard(packet)
             if is_call(packet):
                 self._oracle.asks(packet)
             allowed = self._oracle.may_leave(packet)  # also of what has lost its mark, for it may begin a flow
@@ -147,7 +158,11 @@ class Rounds:
         if verdict is None:
             return
         if verdict == LET_OUT and is_call(self._stamp.left()):
-            self._oracle.asks(packet)  # also where the oracle still knows a flow: the kernel forgets idle ones
+            self._oracle.asks(
+                self._stamp.left()
+            )  # also where the oracle still knows a flow: the kernel forgets idle ones
+        elif verdict in (SHOT, REDIRECT):
+            self._oracle.asks(packet)
         elif verdict == LET_OUT and not self._oracle.may_leave(packet):
             raise Finding("stamp let out what nobody allows")
         if verdict == SHOT and self._oracle.must_leave(packet):
@@ -156,12 +171,13 @@ class Rounds:
     # -- the least that shows it
 
     def _least_plan(self, plan: plans.Plan, why: str) -> Case:
-        tries, shrunk = 0, True
-        while shrunk and tries < _LEAST_TRIES:
+        until, shrunk = time.monotonic() + _LEAST_SECONDS, True
+        while shrunk and time.monotonic() < until:
             shrunk = False
             for candidate in plans.smaller(plan):
-                tries += 1
-                if _kind(self._played(candidate)) == _kind(why):
+                if time.monotonic() >= until:
+                    break
+                if _kind(self._played_again(candidate)) == _kind(why):
                     plan, shrunk = candidate, True
                     break
         return plan
@@ -176,6 +192,10 @@ class Rounds:
             if self._sent(way, fewer):
                 kept = fewer
         return {"kind": "packets", "way": way, "packets": [each.hex() for each in kept]}
+
+
+def _is_handshake(plan: plans.Plan) -> bool:
+    return plan["kind"] in ("call", "answer")
 
 
 def _kind(why: str) -> str:

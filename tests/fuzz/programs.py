@@ -19,7 +19,7 @@ _ETHER = bytes(12)
 _TYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 _IFINDEX_AT, _CONTEXT = 40, 44
 _ROOM = 66000
-PASS_IN, LET_OUT, SHOT = 1, 0xFFFFFFFF, 2
+PASS_IN, LET_OUT, SHOT, REDIRECT = 1, 0xFFFFFFFF, 2, 7
 
 
 class Program:

@@ -96,7 +96,7 @@ def read(packet: bytes, quoted: bool = False, cut: bool = False) -> Reading | No
         return None
     reading, end, at = made
     if cut and reading.protocol == UDP and at + int.from_bytes(packet[at + 4 : at + 6], "big") == len(packet) <= end:
-        end = len(packet)
+        return reading  # one shorter than its header never gets here; that is not what is asked
     if at > end or (not quoted and end > len(packet)):
         return None
     if reading.piece != "later" and at + LEAST.get(reading.protocol, 0) > end:

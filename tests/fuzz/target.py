@@ -96,13 +96,16 @@ class Target:
 
     # -- the wire
 
-    def send(self, packet: bytes) -> None:
-        """Put one packet on the wire towards the host. The device vouches for the upper layer's checksum."""
+    def send(self, packet: bytes, checked: bool = False) -> None:
+        """Put one packet on the wire towards the host.
+
+        The device vouches for the upper layer's checksum, but for one that is to be ``checked``.
+        """
         self.packets += 1
         frame = self._mac + _TYPES.get(packet[0] >> 4 if packet else 0, b"\x08\x00") + packet
         if len(frame) < _ETHERNET + 2:
             return
-        head = struct.pack("=BBHHHH", _NEEDS_CHECKSUM, 0, 0, 0, len(frame) - 2, 0)
+        head = struct.pack("=BBHHHH", 0 if checked else _NEEDS_CHECKSUM, 0, 0, 0, 0 if checked else len(frame) - 2, 0)
         with contextlib.suppress(OSError):  # the kernel takes no such frame
             os.write(self._tap, head + frame)
 
@@ -127,6 +130,14 @@ class Target:
             return
         with contextlib.suppress(OSError):  # not let out, or nothing that the kernel would send
             self._sending[version].sendto(packet, to)
+
+    def speak(self, version: int, port: int, remote: bytes, to: int, data: bytes) -> None:
+        """Have the application behind one of the unit's datagram sockets send something."""
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        speaker = next(each for name, each in self._sockets.values() if name == f"udp {port}" and each.family == family)
+        self.packets += 1
+        with contextlib.suppress(OSError):  # not let out; or an ICMP error about what was sent before
+            speaker.sendto(data, (socket.inet_ntop(family, remote), to))
 
     # -- what has come in
 

@@ -64,11 +64,12 @@ def main(arguments: Sequence[str]) -> None:
 
     from watchword.cli import agent_cgroup
     from watchword.cli.enforcer_settings import located
-    from watchword.enforcer import logs
+    from watchword.enforcer import logs, memory
     from watchword.enforcer.agent import Agent
     from watchword.enforcer.datapath.base import DatapathError
     from watchword.enforcer.errors import EnforcerError
 
+    memory.keep_large_apart()
     given = vars(parser().parse_args(arguments))
     file, as_json, verbose = (given.pop(name) for name in ("settings", "json", "verbose"))
     settings = located(file, given)

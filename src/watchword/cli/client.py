@@ -70,7 +70,7 @@ class Client:
             base_url=profile.url.rstrip("/"),
             verify=_trust(profile),
             timeout=timeout,
-            trust_env=not _is_loopback(profile.url),  # a proxy's loopback is not ours
+            trust_env=not is_loopback(profile.url),  # a proxy's loopback is not ours
             headers={"Authorization": f"Bearer {profile.credential}", "X-Namespace": profile.namespace},
         )
 
@@ -147,7 +147,8 @@ def _trust(profile: Profile) -> ssl.SSLContext:
     return context
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address is this host's own, which no proxy can reach."""
     host = urlsplit(url).hostname or ""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""``watchword doctor``: can this host run an Enforcer, and does the Console answer?"""
+"""``watchword doctor``: can this host, or a cluster, run Enforcers, and does the Console answer?"""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ _WORDS = {
     "skip": "nothing could be asked",
 }
 
+_CLUSTER_WORDS = {
+    "pass": "Enforcers can run in this cluster",
+    "degraded": "Enforcers can run in this cluster, with less than is required",
+    "fail": "Enforcers cannot run in this cluster as it is",
+    "skip": "nothing could be asked",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -40,6 +47,8 @@ def doctor(
     also: Annotated[
         list[str] | None, typer.Option(help="A further https:// address that has to be reachable; may be repeated.")
     ] = None,
+    kubeconfig: Annotated[str, typer.Option(help="Judge the cluster of this kubeconfig file, not this host.")] = "",
+    context: Annotated[str, typer.Option(help="A context of that file, if not its current one.")] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for what is degraded, too.")] = False,
     brief: Annotated[bool, typer.Option("--brief", help="Show what does not pass alone.")] = False,
     profile: ProfileName = "",
@@ -48,23 +57,64 @@ def doctor(
     """Hold this host against every requirement, and say what to do about what is missing.
 
     Run it before an Enforcer is installed, as the user it will run as. Exit code 1 if anything fails.
+    With --kubeconfig, a cluster is judged by what its API says; nothing there is changed.
     """
-    from watchword.cli.enforcer_settings import located
-    from watchword.enforcer.doctor.examination import examine
-
-    given = {"console": url, "proxy": proxy, "trusted_ca": trusted_ca, "install_token_file": install_token_file}
-    known = located(settings, {name: value for name, value in given.items() if value})
-    found = examine()
     allow: list[dict[str, object]] = []
-    if console:
-        findings, allow = _explored(known, also or [])
-        found = found.with_more([*findings, _console(profile)])
-    _show(found, allow, brief=brief, json=json)
+    if kubeconfig or context:
+        if any((settings, url, proxy, trusted_ca, install_token_file, also)):
+            remedy = "leave out what is about this host's way to a Console"
+            raise Failure("--kubeconfig judges a cluster alone", remedy, ExitCode.USAGE)
+        found, words = _of_cluster(kubeconfig, context), _CLUSTER_WORDS
+    else:
+        given = {"console": url, "proxy": proxy, "trusted_ca": trusted_ca, "install_token_file": install_token_file}
+        found, allow = _of_host(settings, given, also or [], profile) if console else (_examined(), allow)
+        words = _WORDS
+    _show(found, allow, words, brief=brief, json=json)
     if found.result == "fail" or (strict and found.result == "degraded"):
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _show(found: Examination, allow: list[dict[str, object]], *, brief: bool, json: bool) -> None:
+def _examined() -> Examination:
+    from watchword.enforcer.doctor.examination import examine
+
+    return examine()
+
+
+def _of_host(
+    settings: str, given: dict[str, str], also: list[str], profile: str
+) -> tuple[Examination, list[dict[str, object]]]:
+    """This host, and its way to the Console."""
+    from watchword.cli.enforcer_settings import located
+
+    known = located(settings, {name: value for name, value in given.items() if value})
+    found = _examined()
+    findings, allow = _explored(known, also)
+    return found.with_more([*findings, _console(profile)]), allow
+
+
+def _of_cluster(file: str, context: str) -> Examination:
+    """A cluster; a credential or an address that does not do is found, not an error of the command line."""
+    from watchword.cli import clusterapi, kubeconfig
+    from watchword.enforcer.doctor import clusters
+    from watchword.enforcer.doctor.examination import Examination
+    from watchword.enforcer.doctor.findings import Finding
+    from watchword.enforcer.doctor.orchestrators import GROUP
+
+    if not file:
+        raise Failure("--context needs a file", "name it: --kubeconfig FILE", ExitCode.USAGE)
+    access = kubeconfig.read(file, context)
+    try:
+        findings = clusters.judge(clusterapi.ask(access))
+    except Failure as failure:
+        if failure.code == ExitCode.USAGE:
+            raise
+        findings = [Finding(GROUP, "API", "fail", failure.message, failure.remedy)]
+    return Examination("", tuple(findings))
+
+
+def _show(
+    found: Examination, allow: list[dict[str, object]], words: dict[str, str], *, brief: bool, json: bool
+) -> None:
     from dataclasses import asdict
 
     from watchword.cli import output
@@ -83,7 +133,7 @@ def _show(found: Examination, allow: list[dict[str, object]], *, brief: bool, js
         output.table(columns, [[entry[column] for column in columns] for entry in allow], title=title)
     counts = {result: sum(1 for f in found.findings if f.result == result) for result in ("fail", "degraded")}
     failed = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
-    output.say(_WORDS[found.result] + (f" ({failed})" if failed else ""))
+    output.say(words[found.result] + (f" ({failed})" if failed else ""))
 
 
 def _explored(settings: Settings, also: list[str]) -> tuple[list[Finding], list[dict[str, object]]]:

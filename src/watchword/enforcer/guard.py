@@ -14,7 +14,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from watchword.enforcer import transport
+from watchword.enforcer import memory, transport
 from watchword.enforcer.addressbook import AddressBook
 from watchword.enforcer.badges import BadgeQuestions
 from watchword.enforcer.courier import Courier
@@ -365,6 +365,7 @@ class Guard:
             self.confirm()
         self.book.update(actual.document, actual.tables)
         _log.info("revision %d is enforced", revision)
+        memory.give_back()
 
     def _unusable(self, reason: str) -> None:
         """The document was signed but cannot be enforced: back to the one in force, also as a base for deltas."""

@@ -27,6 +27,7 @@ from watchword.identity.signatures import sign_hello
 from watchword.wire import messages
 from watchword.wire.messages import PROTOCOL_VERSION, ToConsole
 from watchword.wire.policy import DatapathKey, PolicyDocument, digest, patch
+from watchword.wire.words import keep_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +261,8 @@ class Session:
             self._check_succession(signed.document)
         except RevisionError as error:
             return self._refuse(revision, str(error))
+        if touched is None:
+            keep_once(signed.document)
         self._held = signed.document
         return [Adopt(signed, touched)]
 

@@ -22,6 +22,7 @@ from watchword.enforcer.moment import Mark, Moment, boot_id
 from watchword.identity.keys import SignatureError
 from watchword.identity.signatures import verify_revision
 from watchword.wire.policy import PolicyDocument, digest
+from watchword.wire.words import keep_once
 
 _FILE = "revision"
 _BEFORE = "revision-before"
@@ -137,4 +138,5 @@ class RevisionStore:
             raise RevisionError(f"{path} has format {stored.format}; this agent reads format 1")
         signed = SignedDocument(stored.document, stored.signature)
         verify(self._console_public, self._enforcer, signed)
+        keep_once(signed.document)
         return signed

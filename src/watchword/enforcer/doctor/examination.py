@@ -109,7 +109,7 @@ def _given(host: Host, chosen: str, fitting: Sequence[str]) -> Finding:
         return Finding(_GROUP, name, "fail", why, "protect Linux hosts; name this one as an external network")
     if fitting:
         why = f"it fits `{fitting[0]}` alone, which this version does not have"
-        return Finding(_GROUP, name, "fail", why, "use a kernel from 6.1 on, which gets `ebpf`")
+        return Finding(_GROUP, name, "fail", why, "use a kernel from 5.10 on, which gets `ebpf`")
     return Finding(
         _GROUP, name, "fail", "none: its kernel lacks what is marked above", "mend that, or use a newer kernel"
     )

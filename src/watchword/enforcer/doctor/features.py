@@ -15,6 +15,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
+from watchword.enforcer.datapath.base import DatapathError
+from watchword.enforcer.datapath.ebpf import editions
+from watchword.enforcer.datapath.ebpf.features import NEWER, lacking
 from watchword.enforcer.doctor import helper_probe, needs
 from watchword.enforcer.doctor.findings import Finding
 from watchword.enforcer.doctor.host import Kernel
@@ -24,10 +27,7 @@ GROUP = "ebpf"
 _finding = partial(Finding, GROUP)
 
 #: The oldest kernel that it has been tried on; an older one may pass the other probes all the same.
-OLDEST_KERNEL = (6, 1)
-
-#: Where `make bpf` puts the compiled programs; part of a wheel.
-OBJECTS = Path(__file__).parent.parent / "datapath/ebpf/objects"
+OLDEST_KERNEL = (5, 10)
 
 _Key = TypeVar("_Key", int, tuple[int, int])
 
@@ -38,7 +38,7 @@ def kernel() -> Finding:
     if Kernel(release).version >= OLDEST_KERNEL:
         return _finding("kernel", "pass", release)
     remedy = "if any probe fails, install a newer kernel"
-    return _finding("kernel", "degraded", f"{release} is older than 6.1, the oldest that was tried", remedy)
+    return _finding("kernel", "degraded", f"{release} is older than 5.10, the oldest that was tried", remedy)
 
 
 def byte_order() -> Finding:
@@ -59,7 +59,7 @@ def kernel_types() -> Finding:
     if types[:2] not in (b"\x9f\xeb", b"\xeb\x9f"):
         return _finding("BTF", "fail", f"{path} is no BTF", remedy)
     if b"\0bpf_iter__bpf_map_elem\0" not in types:
-        return _finding("BTF", "fail", "no iterator over map elements", "install a kernel from 6.1 on")
+        return _finding("BTF", "fail", "no iterator over map elements", "install a kernel from 5.10 on")
     return _finding("BTF", "pass", f"{path}, {len(types) >> 10} KiB")
 
 
@@ -117,8 +117,31 @@ def own_programs() -> frozenset[str]:
 
 
 def objects() -> list[Path]:
-    """Our programs, compiled."""
-    return sorted(OBJECTS.glob("*.bpf.o"))
+    """Our programs, compiled, in the edition for this kernel; the newer one where it cannot be asked."""
+    return sorted(_edition().glob("*.bpf.o"))
+
+
+def _edition() -> Path:
+    if _libbpf() is None:
+        return editions.OBJECTS
+    try:
+        return editions.edition()
+    except DatapathError:
+        return editions.OBJECTS  # the probes that ask say why
+
+
+def host_names() -> Finding:
+    """Whether units can be let out by host name: that needs programs which read DNS answers."""
+    if _libbpf() is None:
+        return _finding("host names", "skip", "needs libbpf")
+    try:
+        if editions.hears_names():
+            return _finding("host names", "pass", "learned from the answers that units get")
+        missing = ", ".join(lacking(NEWER)) or "chosen by WATCHWORD_EDITION"
+    except DatapathError as error:
+        return _finding("host names", "fail", str(error), "run as root")
+    why = f"no host names on this kernel: what is allowed by name stays refused ({missing})"
+    return _finding("host names", "degraded", why, "use Linux 5.17 or later, or rules by address")
 
 
 def program_types() -> Finding:
@@ -222,6 +245,7 @@ PROBES: tuple[Callable[[], Finding], ...] = (
     program_types,
     map_types,
     helpers,
+    host_names,
     datapath,
     clock,
 )

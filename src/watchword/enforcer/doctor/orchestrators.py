@@ -24,7 +24,9 @@ def judge(host: Host) -> list[Finding]:
     """What the host shows by itself."""
     found = [*_serverless(host)]
     if _is_node(host):
-        found.append(_finding("Kubernetes", "pass", "this host is a node; its cluster has to be 1.16 or later"))
+        found.append(
+            _finding("Kubernetes", "pass", "this host is a node; ask its cluster too: doctor --kubeconfig FILE")
+        )
         found.append(_plugin(host))
     if not found:
         found.append(_finding("orchestrator", "pass", "none shows itself on this host"))
@@ -47,12 +49,13 @@ def _serverless(host: Host) -> list[Finding]:
 def _plugin(host: Host) -> Finding:
     kubenet = "--network-plugin=kubenet" in host.arguments or "--network-plugin kubenet" in host.arguments
     if kubenet or "kubenet" in host.networks:
-        return _refused_kubenet("the kubelet uses kubenet")
+        return refused_kubenet("the kubelet uses kubenet")
     if not host.networks:
         remedy = "install a CNI plugin, such as the cloud's own, Calico, Cilium or Flannel"
         return _finding("CNI plugin", "fail", "there is no configuration in /etc/cni/net.d", remedy)
     return _finding("CNI plugin", "pass", ", ".join(name for name in host.networks if name))
 
 
-def _refused_kubenet(why: str) -> Finding:
+def refused_kubenet(why: str) -> Finding:
+    """What is said where kubenet is used."""
     return _finding("CNI plugin", "fail", why, "use a CNI plugin; on AKS: --network-plugin azure")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,9 +32,8 @@ def rehearse() -> None:
         try:
             datapath.install()
             datapath.apply(Tables(revision=1))
-            datapath.uninstall()
         finally:
-            shutil.rmtree(pins, ignore_errors=True)  # an installation that failed half way cannot uninstall itself
+            datapath.uninstall()
 
 
 def outcome() -> str:

@@ -573,7 +573,7 @@ class UdpResident(ctypes.Structure):
 
 
 class UdpParked(ctypes.Structure):
-    """struct ww_udp_parked, 1688 bytes."""
+    """struct ww_udp_parked, 1696 bytes."""
 
     _fields_ = [
         ("key", DatagramKey),  # 0
@@ -584,9 +584,12 @@ class UdpParked(ctypes.Structure):
         ("at", ctypes.c_uint32),  # 64
         ("length", ctypes.c_uint32),  # 68
         ("sent", ctypes.c_uint32),  # 72
-        ("when", ctypes.c_uint64),  # 80
-        ("head", ctypes.c_uint8 * 56),  # 88
-        ("body", ctypes.c_uint8 * 1544),  # 144
+        ("next", ctypes.c_uint32),  # 76
+        ("kind", ctypes.c_uint32),  # 80
+        ("number", ctypes.c_uint32),  # 84
+        ("when", ctypes.c_uint64),  # 88
+        ("head", ctypes.c_uint8 * 56),  # 96
+        ("body", ctypes.c_uint8 * 1544),  # 152
     ]
 
 

@@ -33,7 +33,8 @@ _CGROUP = {
     "refuse6": ("refuse6", libbpf.CGROUP_INET6_CONNECT),
     "enforce_in": ("enforce_in", libbpf.CGROUP_INET_INGRESS),
 }
-
+#: the same for what hangs there only while it is wanted: it judges nothing
+_AT_TIMES = {"resolve_in": ("resolve_in", libbpf.CGROUP_INET_INGRESS)}
 
 #: What the pins and marks of device hooks begin with.
 _DEVICE_PINS = ("stamp_", "verify_", "clsact_")
@@ -43,7 +44,7 @@ _ROLES: Mapping[Direction, str] = {"in": "verify", "out": "stamp"}
 
 def has_links(pins: Path) -> bool:
     """Whether anything that is attached is held below ``pins``, be it that an agent was cut short."""
-    return any(path.name in _CGROUP or path.name.startswith(_DEVICE_PINS) for path in pins.iterdir())
+    return any(path.name in _CGROUP | _AT_TIMES or path.name.startswith(_DEVICE_PINS) for path in pins.iterdir())
 
 
 class DeviceHook(Protocol):
@@ -93,8 +94,9 @@ class Attachments:
 
     def take_over(self) -> None:
         """Put this agent's programs behind all links and hooks that an earlier one left."""
-        for name, (program, _) in _CGROUP.items():
-            self._update(name, self._programs[program])
+        for name, (program, _) in (_CGROUP | _AT_TIMES).items():
+            if name in _CGROUP or (self._pins / name).exists():
+                self._update(name, self._programs[program])
         self._devices.clear()
         self.attach_devices()
 
@@ -108,7 +110,7 @@ class Attachments:
         spare: list[Path] = []
         for pins in builds:
             theirs = [path for path in pins.iterdir() if path.name.startswith(_DEVICE_PINS)]
-            theirs += [pins / name for name in _CGROUP if (pins / name).exists()]
+            theirs += [pins / name for name in _CGROUP | _AT_TIMES if (pins / name).exists()]
             for path in theirs:
                 if path.is_file() and (self._pins / path.name).exists():
                     spare.append(path)
@@ -182,11 +184,20 @@ class Attachments:
         """Attach to the cgroup root. From the last link on, every packet below it is judged."""
         self._attach_cgroup(_CGROUP)
 
+    def resolve(self, wanted: bool) -> None:
+        """Whether what resolvers say over TCP has to be read, because policy has host names."""
+        for name in _AT_TIMES:
+            pin = self._pins / name
+            if wanted and not pin.exists():
+                self._attach_cgroup([name])
+            elif not wanted:
+                pin.unlink(missing_ok=True)
+
     def _attach_cgroup(self, names: Iterable[str]) -> None:
         target = os.open(self._cgroup, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for name in names:
-                program, attach_type = _CGROUP[name]
+                program, attach_type = (_CGROUP | _AT_TIMES)[name]
                 what = f"attach {program} to {self._cgroup}"
                 link = libbpf.link_create(what, self._programs[program], target, attach_type)
                 try:
@@ -198,7 +209,7 @@ class Attachments:
 
     def detach(self) -> None:
         """Remove everything, whichever agent attached it. Needs no programs."""
-        for name in _CGROUP:
+        for name in _CGROUP | _AT_TIMES:
             (self._pins / name).unlink(missing_ok=True)
         for index, _ in socket.if_nameindex():
             for hook in (hook for hooks in self._hooks.values() for hook in hooks.values()):

@@ -2,9 +2,10 @@
 
 The kernel decides by one bank. :class:`Banks` fills the other with only what differs from what
 stands there, so that a revision costs what it changes; flipping is the datapath's business. What
-stands in the kernel is read back once, so that a restarted agent goes on where the last one was. From
+stands in the kernel is read back, so that a restarted agent goes on where the last one was. From
 then on only what differs between the tables of two fillings of a bank is looked at; after a filling
-that failed half-way, everything is.
+that failed half-way, everything is. Of verdicts, which are many, no copy is kept beside those tables:
+they are read from the kernel whenever everything is looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import ctypes
 import ipaddress
 import mmap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from watchword.enforcer.datapath.ebpf._layout import (
@@ -41,8 +43,6 @@ _NAMES: tuple[policy.Direction, policy.Direction] = ("in", "out")
 _Key = tuple[int, int, int, int, int, int]
 #: (action, flags, rule, observed rule)
 _Value = tuple[int, int, int, int]
-#: Stands for a verdict that is just being written or removed: should that fail, either may stand there.
-_UNSURE: _Value = (-1, -1, -1, -1)
 
 
 class _Shared(NamedTuple):
@@ -81,8 +81,6 @@ class Banks:
             for family in self._prefix_maps.values()
             for k, v in family.items()
         }
-        self._values: dict[_Value, _Value] = {}  # one object for each: there are few, and many verdicts
-        self._verdicts = {_key_of(k): self._shared(_value_of(v)) for k, v in verdicts.items_batched()}
         self._filled: list[policy.Tables | None] = [None, None]
 
     def fill(self, bank: int, tables: policy.Tables, places: Mapping[int, int]) -> None:
@@ -95,7 +93,7 @@ class Banks:
         local = {unit.badge: unit.local_class for unit in tables.units.values()}
         if before is None or before.segments != tables.segments:
             self._fill_segments(bank, tables.segments)
-        self._fill_verdicts(bank, tables, self._stale_verdicts(bank, before, tables))
+        self._fill_verdicts(bank, before, tables)
         self._fill_prefixes(bank, {_canonical(cidr): number for cidr, number in tables.prefixes.items()})
         stale = {*self._peers, *tables.peers} if before is None else differing(before.peers, tables.peers)
         self._fill_shared(bank, self._peers, lambda badge: self._peer(tables.peers.get(badge)), stale, self._put_peer)
@@ -195,33 +193,31 @@ class Banks:
                 if memory[at : at + size] != fresh:
                     memory[at : at + size] = fresh
 
-    def _fill_verdicts(self, bank: int, tables: policy.Tables, stale: Iterable[_Key]) -> None:
-        changed: dict[_Key, _Value] = {}
-        gone: list[_Key] = []
-        for key in stale:
-            wanted = self._wanted(key, tables)
-            if wanted is None:
-                if key in self._verdicts:
-                    gone.append(key)
-            elif self._verdicts.get(key) != wanted:
-                changed[key] = wanted
-        self._verdicts.update(dict.fromkeys((*changed, *gone), _UNSURE))
-        self._verdicts_map.remove_all(_kernel_key(k) for k in gone)
-        for k in gone:
-            del self._verdicts[k]
-        self._verdicts_map.put_all((_kernel_key(k), Verdict(v[0], v[1], 0, v[2], v[3])) for k, v in changed.items())
-        self._verdicts.update(changed)
-
-    def _stale_verdicts(self, bank: int, before: policy.Tables | None, tables: policy.Tables) -> set[_Key]:
-        """Where the kernel's verdicts may not be those of ``tables``."""
-        stale: set[_Key] = set()
+    def _fill_verdicts(self, bank: int, before: policy.Tables | None, tables: policy.Tables) -> None:
+        """Write what differs from what stands there. What goes goes first: its room may be needed."""
         if before is None:
-            stale.update(key for key in self._verdicts if key[2] == bank)
-        verdicts = tables.verdicts if before is None else differing(before.verdicts, tables.verdicts)
-        reachable = tables.reachable if before is None else differing_members(before.reachable, tables.reachable)
-        stale.update((k.local, k.peer, bank, _DIRECTIONS[k.direction], k.protocol, k.segment) for k in verdicts)
-        stale.update(_reachable_at(bank, *where) for where in reachable)
-        return stale
+            standing = self._standing(bank)
+            gone = [key for key in standing if self._wanted(key, tables) is None]
+            changed = ((key, value) for key, value in self._desired(bank, tables) if standing.get(key) != value)
+        else:
+            stale = [(key, self._wanted(key, tables)) for key in _stale_verdicts(bank, before, tables)]
+            gone = [key for key, value in stale if value is None]
+            changed = ((key, value) for key, value in stale if value is not None)
+        self._verdicts_map.remove_all(_kernel_key(key) for key in gone)
+        self._verdicts_map.put_all((_kernel_key(k), Verdict(v[0], v[1], 0, v[2], v[3])) for k, v in changed)
+
+    def _standing(self, bank: int) -> dict[_Key, _Value]:
+        """The kernel's verdicts of one bank. Nobody keeps them: tables that filled a bank say what stands there."""
+        values: dict[_Value, _Value] = {}  # one object for each: there are few, and many verdicts
+        found = ((_key_of(k), _value_of(v)) for k, v in self._verdicts_map.each_batched() if k.bank == bank)
+        return {key: values.setdefault(value, value) for key, value in found}
+
+    def _desired(self, bank: int, tables: policy.Tables) -> Iterator[tuple[_Key, _Value]]:
+        """All that is to stand in a bank."""
+        reachable = (_reachable_at(bank, *where) for where in tables.reachable)
+        for key in chain((_at(bank, key) for key in tables.verdicts), reachable):
+            if (value := self._wanted(key, tables)) is not None:
+                yield key, value
 
     def _wanted(self, key: _Key, tables: policy.Tables) -> _Value | None:
         """What is to stand there: a verdict, that a flow is reachable, both, or nothing."""
@@ -232,10 +228,7 @@ class Banks:
             return None
         # without a verdict it says only "reachable": no look-up for a verdict comes there
         action, flags, rule, observed = self._value(verdict) if verdict else (0, 0, 0, 0)
-        return self._shared((action, int(flags | VerdictFlag.REACHABLE * hoped), rule, observed))
-
-    def _shared(self, value: _Value) -> _Value:
-        return self._values.setdefault(value, value)
+        return action, int(flags | VerdictFlag.REACHABLE * hoped), rule, observed
 
     def _value(self, verdict: policy.Verdict) -> _Value:
         flags = VerdictFlag.EXPLICIT * verdict.explicit | VerdictFlag.LOG * verdict.log
@@ -252,6 +245,16 @@ class Banks:
         """Let go of the mappings."""
         for memory in self._segments_memory.values():
             memory.close()
+
+
+def _stale_verdicts(bank: int, before: policy.Tables, tables: policy.Tables) -> set[_Key]:
+    """Where the verdicts of tables that filled a bank may not be those of ``tables``."""
+    stale = {_at(bank, key) for key in differing(before.verdicts, tables.verdicts)}
+    return stale | {_reachable_at(bank, *where) for where in differing_members(before.reachable, tables.reachable)}
+
+
+def _at(bank: int, key: policy.VerdictKey) -> _Key:
+    return key.local, key.peer, bank, _DIRECTIONS[key.direction], key.protocol, key.segment
 
 
 def _reachable_at(bank: int, local: int, protocol: int, segment: int) -> _Key:

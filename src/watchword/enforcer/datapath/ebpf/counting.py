@@ -41,11 +41,9 @@ def counted(fds: Mapping[str, int]) -> dict[str, int]:
     """
     counters = counters_map(fds["counters"])
     earlier = Map(fds["earlier_counters"], ctypes.c_uint32, ctypes.c_uint64)
-    found = {}
-    for number, name in NAMES.items():
-        before = earlier.get(ctypes.c_uint32(number))
-        found[name] = sum(counters.get(ctypes.c_uint32(number)) or ()) + (before.value if before else 0)
-    return found
+    now = {key.value: sum(values) for key, values in counters.items_batched()}
+    before = {key.value: value.value for key, value in earlier.items_batched()}
+    return {name: now.get(number, 0) + before.get(number, 0) for number, name in NAMES.items()}
 
 
 def aggregates(fds: Mapping[str, int]) -> list[tuple[FlowKey, FlowCounts]]:

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -30,36 +31,34 @@ from watchword.enforcer.datapath.base import (
 )
 from watchword.enforcer.datapath.ebpf import _layout as layout
 from watchword.enforcer.datapath.ebpf import counting, features, libbpf, samples
-from watchword.enforcer.datapath.ebpf._layout import Adopting, Counter, EventKind, Limit, LookupResult, NameKind
+from watchword.enforcer.datapath.ebpf._layout import Counter, EventKind, Limit, LookupResult, NameKind
 from watchword.enforcer.datapath.ebpf._layout import Event as KernelEvent
 from watchword.enforcer.datapath.ebpf.attachments import Attachments, has_links
 from watchword.enforcer.datapath.ebpf.bank import Banks
+from watchword.enforcer.datapath.ebpf.editions import check_names, edition, hears_names
 from watchword.enforcer.datapath.ebpf.hearing import hears_datagrams
 from watchword.enforcer.datapath.ebpf.hostnames import HostNames
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 from watchword.enforcer.datapath.ebpf.predecessor import Predecessor, build, builds, predecessor
 from watchword.enforcer.datapath.ebpf.sizes import checked_sizes
-from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, SocketReaper, Tuple, address_text
+from watchword.enforcer.datapath.ebpf.sockets import RefusalSender, address_text
 from watchword.enforcer.datapath.ebpf.succession import Succession
+from watchword.enforcer.datapath.ebpf.sweep import Sweep, connection_of
 from watchword.policy.ledger import differing, differing_members
 from watchword.policy.tables import Tables
 
-OBJECTS = Path(__file__).parent / "objects"
-_PROGRAMS = ("stamp", "verify", "refuse", "enforce", "sweep", "names")
-
-#: Iterators over records, each with its table, in the order in which a look runs them.
-_JUDGES = {"judge_young": "young", "judge": "live"}
+_PROGRAMS = ("stamp", "verify", "refuse", "enforce", "sweep", "names", "resolve")
 
 _IDLE = 3600.0  # seconds after which a reported aggregate is dropped
 _SETTLING = 0.02  # seconds after which no program that was replaced still runs
-_REMEDY = "use Linux 6.1 or later; a datapath for older kernels, by netfilter, is yet to come"
+_REMEDY = "use Linux 5.10 or later; a datapath for older kernels, by netfilter, is yet to come"
 _REFUSALS_PER_POLL = 256  # RSTs sent for one batch of events; the rest time out by themselves
 
 
 def objects() -> list[Path]:
-    """The compiled programs. Raises :class:`DatapathError` where one is missing."""
-    paths = [OBJECTS / f"{name}.bpf.o" for name in _PROGRAMS]
+    """The compiled programs for this kernel. Raises :class:`DatapathError` where one is missing."""
+    paths = [edition() / f"{name}.bpf.o" for name in _PROGRAMS]
     for path in paths:
         if not path.exists():
             raise DatapathError(f"{path.name} is missing from this installation: build it with `make bpf`")
@@ -87,13 +86,12 @@ class EbpfDatapath:
         self._cgroup, self._agent = cgroup_root, agent_cgroup
         self._pin_root = pin_root
         self._succession: Succession | None = None
-        self._objects: list[BpfObject] = []
+        self._held = ExitStack()  # what close() gives back, the last taken first
         self._tables: Tables | None = None
         self._placements: dict[str, str] = {}
         self._handler: Callable[[Event], None] | None = None
         self._ring: int | None = None
         self._lost = 0
-        self._strays: set[int] = set()
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -106,19 +104,18 @@ class EbpfDatapath:
         programs: dict[str, int] = {}
         for path in paths:
             loaded = self._load(path)
-            self._objects.append(loaded)
+            self._held.callback(loaded.close)
             fds.update(loaded.maps)
             programs.update(loaded.programs)
         self._programs, self._fds = programs, fds
         self._open_maps(fds, before)
         self._hostnames = HostNames(fds, programs)
+        self._held.callback(self._hostnames.close)
         self._attachments = Attachments(self._pins, self._cgroup, programs)
-        self._reaper, self._refusals = SocketReaper(), RefusalSender()
-        self._tally = libbpf.link_create("attach tally", programs["tally"], 0, libbpf.TRACE_ITER)
-        self._judges = [
-            libbpf.link_create(f"attach {name}", programs[name], 0, libbpf.TRACE_ITER, fds[table])
-            for name, table in _JUDGES.items()
-        ]
+        self._refusals = RefusalSender()
+        self._held.callback(self._refusals.close)
+        self._sweep = Sweep(programs, fds, self._state)
+        self._held.callback(self._sweep.close)
         if self._attachments.attached() and before is None:
             self._clear_away()
         elif self._attachments.attached():
@@ -149,7 +146,9 @@ class EbpfDatapath:
     def _open_maps(self, fds: Mapping[str, int], before: Predecessor | None) -> None:
         cpus = libbpf.checked("count CPUs", libbpf.library().libbpf_num_possible_cpus())
         self._state_memory = mmap.mmap(fds["state"], mmap.PAGESIZE)
+        self._held.callback(self._state_memory.close)
         self._state = layout.State.from_buffer(self._state_memory)
+        self._held.callback(self._leave_state)
         if before is not None:
             self._succession = Succession(before, self._state, fds)
         self._keys = Map(fds["keys"], ctypes.c_uint32, layout.Keys)
@@ -172,6 +171,7 @@ class EbpfDatapath:
             self._rules,
             Numbers(names, NameKind.ENFORCER, Limit.MAX_ENFORCERS),
         )
+        self._held.callback(self._banks.close)
         if not self._state.secret[0]:
             self._state.secret[:] = [secrets.randbits(64) | 1, secrets.randbits(64)]
         self._state.root, self._state.root_level = _cgroup_id(self._cgroup), _level(self._cgroup)
@@ -180,23 +180,12 @@ class EbpfDatapath:
 
     def close(self) -> None:
         """Let go; the kernel goes on deciding."""
-        if not self._objects:
-            return
-        if self._ring:
-            libbpf.library().ring_buffer__free(self._ring)
-            self._ring = None
-        for link in (self._tally, *self._judges):
-            os.close(link)
-        self._banks.close()
-        self._succession = None  # it holds the state too
-        self._hostnames.close()
+        self._held.close()
+
+    def _leave_state(self) -> None:
+        """The mapping cannot be closed while anything looks into it."""
+        self._succession = None
         del self._state
-        self._state_memory.close()
-        self._reaper.close()
-        self._refusals.close()
-        for loaded in self._objects:
-            loaded.close()
-        self._objects.clear()
 
     def uninstall(self) -> None:
         """Detach and unpin everything; with its last reference each link, program and map goes."""
@@ -237,6 +226,7 @@ class EbpfDatapath:
 
     def apply(self, tables: Tables) -> None:
         """Fill the other bank, flip, judge the quiet flows; attach if nothing is attached yet."""
+        check_names(tables)
         unchanged = self._tables is not None and _same_verdicts(self._tables, tables)
         if unchanged and self._state.generation:
             self._tables = tables
@@ -262,6 +252,9 @@ class EbpfDatapath:
         if hears:
             self._hear(True)  # before the tables that need it are in force; else after those that did
         bank = generation & 1
+        reads = bool(tables.names) and hears_names()
+        if reads:
+            self._attachments.resolve(True)
         self._banks.fill(bank, tables, places)
         self._hostnames.fill(bank, tables.names)
         self._state.named = (self._state.named & ~(1 << bank)) | (bool(tables.names) << bank)
@@ -271,9 +264,10 @@ class EbpfDatapath:
         self._state.levels = levels
         self._tables = tables
         self._hear(hears)
+        self._attachments.resolve(reads)
         self._hostnames.respell()
         if self._succession is None:
-            self._look_at_sockets()
+            self._sweep.whole()
 
     def _succeed(self, succession: Succession) -> None:
         """Follow the build that ran before, whose programs decide until ours stand in their place."""
@@ -287,7 +281,7 @@ class EbpfDatapath:
         self._clear_away()
         succession.before.remove()
         self._succession = None
-        self._look_at_sockets()
+        self._sweep.whole()
 
     def _clear_away(self) -> None:
         """Take all links, and remove what builds that never came to be at work have left."""
@@ -306,12 +300,9 @@ class EbpfDatapath:
         """Attach for the first time. Connections that stand now are older than the Enforcer: judged by address."""
         self._attachments.attach_devices()
         self._attachments.attach_cgroup()
-        for look in (Adopting.RECORDS, Adopting.NEIGHBOURS):
-            self._state.adopting = look
-            libbpf.iterate(self._tally)
-        self._state.adopting = Adopting.NONE
+        self._sweep.adopt()
         self._adopted.clear()
-        self._look_at_sockets()
+        self._sweep.whole()
 
     def keep_existing(self, keep: bool) -> None:
         """Whether connections older than the Enforcer go on where policy refuses them; if not, they end now."""
@@ -319,7 +310,7 @@ class EbpfDatapath:
             return
         self._state.cut_existing = not keep
         if self._state.generation and not keep:
-            self._look_at_sockets()
+            self._sweep.whole()
 
     def attend(self) -> None:
         """Stamp devices that have appeared, and put back what somebody removed."""
@@ -368,48 +359,23 @@ class EbpfDatapath:
 
     # --- seeing -------------------------------------------------------------------------------
 
-    def _raw_flows(self) -> list[tuple[layout.FlowKey, layout.FlowCounts]]:
-        self._look_at_sockets()
-        return counting.aggregates(self._fds)
-
-    def _look_at_sockets(self) -> None:
-        """Look at every socket and every record.
-
-        Moves live connections' numbers into the aggregate, forgets records that lost their socket, resets
-        what the tables in force refuse and sockets that no program admitted. Once nothing refused is left,
-        packets pass without their records being looked up.
-        """
-        generation = self._state.generation
-        self._state.tally += 1
-        self._end_strays(_events(libbpf.iterate(self._tally)))
-        cut = True
-        for event in _events(b"".join([libbpf.iterate(judge) for judge in self._judges])):
-            cut = self._reaper.destroy(_connection(event), event.socket) and cut
-        if cut:
-            self._state.swept = generation
-
-    def _end_strays(self, strays: Sequence[KernelEvent]) -> None:
-        """Reset sockets without a record, unless they had one at the look before: they may be ending."""
-        for event in strays:
-            if event.socket in self._strays:
-                self._reaper.destroy(_connection(event), event.socket)
-        self._strays = {event.socket for event in strays}
-
     def look(self) -> None:
         """Bring the counts of live connections up to date."""
-        self._look_at_sockets()
+        self._sweep.whole()
 
     def flows(self) -> list[FlowSample]:
         """All aggregates; those reported and idle for an hour are dropped after."""
         clock = _clock()
-        return [samples.sample(key, counts, self._rules, clock) for key, counts in self._raw_flows()]
+        self._sweep.whole()
+        return [samples.sample(key, counts, self._rules, clock) for key, counts in counting.aggregates(self._fds)]
 
     def unreported(self) -> list[tuple[FlowSample, FlowSample | None]]:
         """What has grown since ``reported``."""
         clock, grown = _clock(), []
         self._pending: dict[FlowSample, tuple[layout.FlowKey, layout.FlowCounts]] = {}
         before = {samples.raw(key): counts for key, counts in self._reported.items_batched()}
-        for key, counts in self._raw_flows():
+        self._sweep.due()
+        for key, counts in counting.aggregates(self._fds):
             last = before.get(samples.raw(key))
             now = samples.sample(key, counts, self._rules, clock)
             if last is None or samples.raw(last) != samples.raw(counts):
@@ -437,6 +403,7 @@ class EbpfDatapath:
         self._ring = lib.ring_buffer__new(self._fds["events"], self._callback, None, None)
         if not self._ring:
             raise libbpf.KernelError("open the event ring", ctypes.get_errno())
+        self._held.callback(lib.ring_buffer__free, self._ring)
         return int(lib.ring_buffer__epoll_fd(self._ring))
 
     def poll(self) -> None:
@@ -454,27 +421,13 @@ class EbpfDatapath:
             self._handler(BadgeMissed(event.badge))
         elif event.kind == EventKind.REFUSED and self._refusals_left:
             self._refusals_left -= 1
-            self._refusals.refuse(_connection(event), event.sequence)
+            self._refusals.refuse(connection_of(event), event.sequence)
         elif event.kind == EventKind.NAME and self._handler:
             name = self._hostnames.asked_for(event.badge, event.socket, event.sequence)
             self._handler(AnswerUnread(event.badge, name, event.sequence, address_text(event.remote)))
         elif event.kind == EventKind.ABORT:
-            self._reaper.destroy(_connection(event), event.socket)
+            self._sweep.end(event)
         return 0
-
-
-def _connection(event: KernelEvent) -> Tuple:
-    return Tuple(
-        address_text(event.local),
-        int.from_bytes(event.local_port.to_bytes(2, "little"), "big"),
-        address_text(event.remote),
-        int.from_bytes(event.remote_port.to_bytes(2, "little"), "big"),
-    )
-
-
-def _events(data: bytes) -> list[KernelEvent]:
-    size = ctypes.sizeof(KernelEvent)
-    return [KernelEvent.from_buffer_copy(data, at) for at in range(0, len(data) - size + 1, size)]
 
 
 def _clock() -> samples.Clock:

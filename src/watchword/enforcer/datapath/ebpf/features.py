@@ -62,17 +62,22 @@ def lets_call(kind: int, helper: int) -> bool:
     return libbpf.has_helper("ask for a helper", kind, helper)
 
 
+#: What every edition of the programs needs.
 FEATURES = (
     Feature("types of its own structures (CONFIG_DEBUG_INFO_BTF)", _KERNEL_TYPES.exists),
-    Feature("atomic operations that return what was there (Linux 5.12)", lambda: takes(_FETCHING)),
     Feature(
         "the view of a socket as TCP's in programs of cgroups and devices (bpf_skc_to_tcp_sock)",
         lambda: lets_call(CGROUP_SKB, _SKC_TO_TCP_SOCK) and lets_call(SCHED_CLS, _SKC_TO_TCP_SOCK),
     ),
+)
+
+#: What the newer edition needs besides; see :mod:`.editions`.
+NEWER = (
+    Feature("atomic operations that return what was there (Linux 5.12)", lambda: takes(_FETCHING)),
     Feature("loops by call (bpf_loop, Linux 5.17)", lambda: lets_call(CGROUP_SKB, _LOOP)),
 )
 
 
-def lacking() -> Iterator[str]:
-    """Names of the features that this kernel has not."""
-    return (feature.name for feature in FEATURES if not feature.there())
+def lacking(features: tuple[Feature, ...] = FEATURES) -> Iterator[str]:
+    """Names of those of ``features`` that this kernel has not."""
+    return (feature.name for feature in features if not feature.there())

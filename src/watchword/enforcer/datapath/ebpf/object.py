@@ -17,6 +17,7 @@ _BATCH = 4096
 _ENOENT = 2
 _E2BIG = 7  # what hash tables say when they are full
 _ENOSPC = 28  # what prefix trees say
+_ENOTSUPP = 524  # include/linux/errno.h: not in bulk, what arrays for each CPU say before Linux 5.13
 
 #: Internal maps (global data) carry the object's name; they are pinned by their section's.
 _INTERNAL = ".data."
@@ -26,7 +27,8 @@ class BpfObject:
     """One compiled object, loaded; its maps are taken from ``pins`` where they exist, else pinned there.
 
     ``sizes`` are numbers of entries by name of map, for maps that do not exist yet. The maps in ``passing`` are never
-    pinned, and go with the descriptors: a number is that of a map to use, None means a new one.
+    pinned, and go with the descriptors: a number is that of a map to use, None means a new one. What stays of an object
+    are its descriptors: libbpf's own, with all instructions and types, is closed as soon as they are taken.
     """
 
     def __init__(
@@ -37,23 +39,30 @@ class BpfObject:
         passing: Mapping[str, int | None] | None = None,
     ) -> None:
         self._passing = dict(passing or {})
-        self._log = ctypes.create_string_buffer(_LOG_SIZE)
+        self.maps: dict[str, int] = {}
+        self.programs: dict[str, int] = {}
+        log = ctypes.create_string_buffer(_LOG_SIZE)
         options = libbpf.OpenOptions(sz=ctypes.sizeof(libbpf.OpenOptions))
-        options.kernel_log_buf = ctypes.cast(self._log, ctypes.c_char_p)
+        options.kernel_log_buf = ctypes.addressof(log)  # cast() would keep it until cycles are looked for
         options.kernel_log_size = _LOG_SIZE
-        self._handle = library().bpf_object__open_file(os.fsencode(path), ctypes.byref(options))
-        if not self._handle:
+        opened = library().bpf_object__open_file(os.fsencode(path), ctypes.byref(options))
+        if not opened:
             raise KernelError(f"open {path.name}", ctypes.get_errno())
         try:
-            self._load(path, pins, sizes or {})
+            self._arrange(opened, pins, sizes or {})
+            if library().bpf_object__load(opened) < 0:
+                said = log.value.decode(errors="replace")[-4000:]
+                raise KernelError(f"load {path.name}", ctypes.get_errno(), said)
+            self._take(opened)
         except BaseException:
             self.close()
             raise
+        finally:
+            library().bpf_object__close(opened)
 
-    def _load(self, path: Path, pins: Path, sizes: Mapping[str, int]) -> None:
+    def _arrange(self, opened: int, pins: Path, sizes: Mapping[str, int]) -> None:
         lib = library()
-        handles = list(_walk(lib.bpf_object__next_map, self._handle))
-        for handle in handles:
+        for handle in _walk(lib.bpf_object__next_map, opened):
             name = _map_name(handle)
             used = self._passing.get(name)
             if used is not None:
@@ -63,19 +72,19 @@ class BpfObject:
                 room = _pinned_room(pins / name) or sizes.get(name)
                 if room:
                     checked(f"set the size of {name}", lib.bpf_map__set_max_entries(handle, room))
-        if lib.bpf_object__load(self._handle) < 0:
-            raise KernelError(f"load {path.name}", ctypes.get_errno(), self._log.value.decode(errors="replace")[-4000:])
-        self.maps = {_map_name(handle): lib.bpf_map__fd(handle) for handle in handles}
-        self.programs = {
-            lib.bpf_program__name(handle).decode(): lib.bpf_program__fd(handle)
-            for handle in _walk(lib.bpf_object__next_program, self._handle)
-        }
+
+    def _take(self, opened: int) -> None:
+        lib = library()
+        for handle in _walk(lib.bpf_object__next_map, opened):
+            self.maps[_map_name(handle)] = os.dup(lib.bpf_map__fd(handle))
+        for handle in _walk(lib.bpf_object__next_program, opened):
+            self.programs[lib.bpf_program__name(handle).decode()] = os.dup(lib.bpf_program__fd(handle))
 
     def close(self) -> None:
         """Close all descriptors; what is pinned or attached stays."""
-        if self._handle:
-            library().bpf_object__close(self._handle)
-            self._handle = None
+        for held in (self.maps, self.programs):
+            while held:
+                os.close(held.popitem()[1])
 
 
 def _pinned_room(path: Path) -> int | None:
@@ -185,8 +194,11 @@ class Map(Generic[K, V]):
             current = following
 
     def items_batched(self) -> list[tuple[K, V]]:
-        """All entries of a hash map, read in bulk."""
-        found: list[tuple[K, V]] = []
+        """All entries, read in bulk where the kernel can."""
+        return list(self.each_batched())
+
+    def each_batched(self) -> Iterator[tuple[K, V]]:
+        """The same, one after the other."""
         keys, values = (self.key * _BATCH)(), (self.value * _BATCH)()
         options = libbpf.BatchOptions(sz=ctypes.sizeof(libbpf.BatchOptions))
         position, first = ctypes.create_string_buffer(64), True
@@ -202,14 +214,17 @@ class Map(Generic[K, V]):
                 ctypes.byref(options),
             )
             errno = ctypes.get_errno() if result < 0 else 0
+            if errno == _ENOTSUPP:
+                yield from self.items()
+                return
             if errno not in (0, _ENOENT):
                 raise KernelError("map batch look-up", errno)
             for index in range(number.value):  # not keys[index]: that is a number of Python if the key is a simple type
                 key = self.key.from_buffer_copy(keys, index * ctypes.sizeof(self.key))
                 value = self.value.from_buffer_copy(values, index * ctypes.sizeof(self.value))
-                found.append(cast("tuple[K, V]", (key, value)))
+                yield cast("tuple[K, V]", (key, value))
             if errno == _ENOENT:
-                return found
+                return
             first = False
 
 

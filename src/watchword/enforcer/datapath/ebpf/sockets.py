@@ -11,6 +11,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from watchword.enforcer.datapath.base import DatapathError
 from watchword.enforcer.datapath.ebpf._layout import Address
 
 _NETLINK_SOCK_DIAG = 4
@@ -104,8 +105,11 @@ class RefusalSender:
 
     def __init__(self) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._v4 = socket.socket(socket.AF_INET, kind, socket.IPPROTO_RAW)
-        self._v6 = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_RAW)
+        try:
+            self._v4 = socket.socket(socket.AF_INET, kind, socket.IPPROTO_RAW)
+            self._v6 = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_RAW)
+        except PermissionError as error:
+            raise DatapathError("raw sockets are not permitted: start the agent with CAP_NET_RAW") from error
 
     def refuse(self, connection: Tuple, sequence: int) -> None:
         """Send the RST for the SYN with this sequence number (RFC 9293 section 3.10.7.1)."""

@@ -32,7 +32,7 @@ from watchword.enforcer.datapath.ebpf._layout import (
     NameKind,
 )
 from watchword.enforcer.datapath.ebpf._layout import Name as KernelName
-from watchword.enforcer.datapath.ebpf.datapath import OBJECTS
+from watchword.enforcer.datapath.ebpf.editions import edition
 from watchword.enforcer.datapath.ebpf.glance import pins_in_force
 from watchword.enforcer.datapath.ebpf.libbpf import checked, library
 from watchword.enforcer.datapath.ebpf.names import Numbers
@@ -74,7 +74,7 @@ class Witness:
         self._programs: dict[str, int] = {}
         for name in _OBJECTS:
             passing = {each: self._maps.get(each) for each in _PASSING}
-            loaded = BpfObject(OBJECTS / f"{name}.bpf.o", self._pins, passing=passing)
+            loaded = BpfObject(edition() / f"{name}.bpf.o", self._pins, passing=passing)
             self._objects.append(loaded)
             self._maps = {**loaded.maps, **self._maps}
             self._programs.update(loaded.programs)
