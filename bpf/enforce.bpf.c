@@ -106,6 +106,7 @@ own_frame bool error_belongs(struct __sk_buff *skb, const struct datagram *error
 
 own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 {
+	bool alone = excluded_device(skb);
 	struct owner own;
 	struct datagram d;
 	int verdict;
@@ -113,6 +114,8 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 
 	/* TCP takes plain headers only: its packets are judged by their record, and by nothing else. */
 	if (speaks_tcp(sk) || !parse_datagram(skb, 0, true, &d) || d.piece != WW_WHOLE) {
+		if (alone && !speaks_tcp(sk))
+			return WW_PASS;
 		count_drop(WW_REASON_MALFORMED);
 		return WW_DROP;
 	}
@@ -121,6 +124,10 @@ own_frame int datagram_in(struct __sk_buff *skb, struct bpf_sock *sk)
 	if (!datagram_ready(&own))
 		return WW_DROP;
 	own.unit = unit_of_socket(sk, &place);
+	if (alone) {
+		count(WW_COUNT_EXCLUDED);
+		return own.unit && is_resolving(&d) ? receive_answer(skb, &d, own.unit->badge) : WW_PASS;
+	}
 	if (!own.unit || !own.unit->class[own.bank & 1]) {
 		count_drop(WW_REASON_UNIT_UNKNOWN);
 		return WW_DROP;

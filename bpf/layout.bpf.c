@@ -53,6 +53,7 @@ struct ww_layout {
 	enum ww_event_kind event_kind;
 	enum ww_name_kind name_kind;
 	enum ww_adopting adopting;
+	struct ww_device device;
 	struct ww_filter filter;
 	struct ww_captured captured;
 	enum ww_known known;

@@ -26,6 +26,25 @@ inline_always bool is_loopback(const struct ww_address *address)
 	return !address->word[0] && !address->word[1] && !address->word[2] && address->word[3] == bpf_htonl(1);
 }
 
+/*
+ * Whether what the socket sends may leave by a device that is left alone: nobody knows the route yet. Then stamp and
+ * enforce decide alone, by the device that it does take.
+ */
+inline_always bool may_be_left_alone(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	__u32 bound;
+	__u64 held = 0;
+
+	if (!READ_ONCE(state.excluding) || !sk)
+		return false;
+	bound = sk->bound_dev_if;
+	if (bound && !is_left_alone(bound))
+		return false;
+	return !bpf_probe_read_kernel(&held, sizeof(held), &sk) &&
+	       BPF_CORE_READ((struct sock *)held, __sk_common.skc_net.net, ns.inum) == READ_ONCE(state.namespace);
+}
+
 inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *remote)
 {
 	__u32 generation = generation_now(), bank = bank_of(generation);
@@ -43,6 +62,8 @@ inline_always int refuse(struct bpf_sock_addr *ctx, const struct ww_address *rem
 		count_drop(WW_REASON_TABLES_EMPTY);
 		return WW_DROP;
 	}
+	if (may_be_left_alone(ctx))
+		return WW_PASS;
 	hope = (cgroup * 0x9e3779b97f4a7c15ULL) ^ ((__u64)generation << 16 | port);
 	hope *= 0xbf58476d1ce4e5b9ULL;
 	index = hope >> 56;

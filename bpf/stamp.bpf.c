@@ -170,6 +170,28 @@ inline_always int tcp_out(const struct datagram *d)
 	return TC_ACT_SHOT;
 }
 
+/*
+ * By a device that is left alone. Of what leaves there only a question to a resolver is of interest: what its answer
+ * teaches may count elsewhere.
+ */
+own_frame int leave_alone(struct __sk_buff *skb, __u32 at)
+{
+	struct ww_unit *unit;
+	struct datagram d;
+	__u64 place;
+
+	if (!is_ours(skb))
+		return TC_ACT_UNSPEC;
+	count(WW_COUNT_EXCLUDED);
+	if (!READ_ONCE(state.named) || !is_ip(skb->protocol) || !parse_datagram(skb, at, false, &d) ||
+	    d.piece == WW_LATER || !is_resolving(&d))
+		return TC_ACT_UNSPEC;
+	unit = unit_of_packet(skb, &place);
+	if (unit)
+		note_question(skb, &d, unit->badge);
+	return TC_ACT_UNSPEC;
+}
+
 own_frame int datagram_out(struct __sk_buff *skb, __u32 at)
 {
 	bool kernels = is_kernels(skb);
@@ -329,7 +351,7 @@ inline_always int stamp(struct __sk_buff *skb, __u32 at)
 		return flags ? TC_ACT_UNSPEC : companion_out(skb);
 	}
 	if (!flags || !is_stream(sk))
-		return datagram_out(skb, at);
+		return excluded_device(skb) ? leave_alone(skb, at) : datagram_out(skb, at);
 	if (flags & TCP_SYN) {
 		if (flags & TCP_ACK)
 			return stamp_by(skb, at, WW_STAMP_SYNACK);

@@ -104,6 +104,27 @@ inline_always void stray(struct bpf_iter__tcp *ctx, struct sock *sk, const struc
 	bpf_seq_write(ctx->meta->seq, &event, sizeof(event));
 }
 
+/* The device by which a socket sends, if that is left alone, else 0. */
+inline_always __u32 excluded_way(struct sock *sk)
+{
+	struct dst_entry *route = NULL;
+	struct net_device *device;
+
+	if (!READ_ONCE(state.excluding) || bpf_core_read(&route, sizeof(route), &sk->sk_dst_cache) || !route)
+		return 0;
+	device = BPF_CORE_READ(route, dev);
+	return device ? left_alone(device) : 0;
+}
+
+/* A connection whose device has come to be left alone since it was judged. */
+inline_always void come_to_be_left_alone(struct ww_flow *flow, __u32 device)
+{
+	if (!device || flow->id.device)
+		return;
+	flow->id.device = device;
+	flow->judged.generation = 0; /* judged anew, whatever was decided */
+}
+
 inline_always bool carries_data(__u8 tcp_state)
 {
 	return tcp_state == BPF_TCP_ESTABLISHED || tcp_state == BPF_TCP_CLOSE_WAIT || tcp_state == BPF_TCP_FIN_WAIT1 ||
@@ -128,6 +149,7 @@ int tally(struct bpf_iter__tcp *ctx)
 	tcp = (struct tcp_sock *)bpf_skc_to_tcp_sock(common);
 	if (!tcp || !socket_id(&id, (struct sock *)tcp) || !outgrow(common->skc_cookie.counter))
 		return 0;
+	id.device = excluded_way((struct sock *)tcp);
 	flow = flow_find(&id);
 	if (!flow) {
 		if (state.adopting == WW_ADOPTING_RECORDS && socket_is_ours((struct sock *)tcp))
@@ -137,6 +159,7 @@ int tally(struct bpf_iter__tcp *ctx)
 		return 0;
 	}
 	flow->tally = state.tally;
+	come_to_be_left_alone(flow, id.device);
 	if (!flow->peer && flow->direction == WW_OUT && READ_ONCE(state.named))
 		keep_learned(flow->unit, &flow->id.remote);
 	numbers_of(&numbers, tcp);

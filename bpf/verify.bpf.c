@@ -24,7 +24,7 @@ inline_always int datagram(struct __sk_buff *skb, __u32 at)
 {
 	struct udp_work *w = udp_room();
 
-	if (!w || !parse_udp(skb, at, true, &w->packet) || is_for_many(skb, &w->packet, &w->packet.key.local) ||
+	if (!w || excluded_device(skb) || !parse_udp(skb, at, true, &w->packet) || is_for_many(skb, &w->packet, &w->packet.key.local) ||
 	    !load_trailer(skb, &w->packet, &w->trailer))
 		return TC_ACT_UNSPEC;
 	switch (w->trailer.message) {

@@ -71,6 +71,8 @@ enum ww_limit {
 	WW_NAMES_EACH = 8,	/* names of one address; further ones need to say the same as one of them */
 	WW_ALIASES = 8,		/* names in a chain of aliases, with the one asked for */
 	WW_DNS_MESSAGE = 4096,	/* bytes; longer answers are not read here */
+	WW_MAX_EXCLUDED = 256,		/* devices that are left alone */
+	WW_DEVICE_NAME = 16,	/* room for a device's name; the kernel's IFNAMSIZ */
 	WW_BAD_PROOFS = 8,		/* wrong SYN-ACK proofs after which a connecting socket gives up */
 };
 
@@ -111,7 +113,8 @@ enum ww_reason {
 	WW_REASON_EXISTING = 14,	/* older than the Enforcer, judged by address: policy allows it */
 	WW_REASON_EXISTING_REFUSED = 15,	/* the same, and policy refuses it: kept or cut, see the action */
 	WW_REASON_QUOTE_UNKNOWN = 16,	/* an ICMP error about nothing that this unit has sent or was sent */
-	WW_REASON_MAX = 17,
+	WW_REASON_EXCLUDED = 17,	/* its device is left alone: nobody was asked */
+	WW_REASON_MAX = 18,
 };
 
 /* Exact counters beside the reasons. */
@@ -127,6 +130,7 @@ enum ww_counter {
 	WW_COUNT_EVENT_LOST = 39,	/* events for which the ring had no room */
 	WW_COUNT_EXISTING = 40,		/* connections older than the Enforcer, kept */
 	WW_COUNT_SYNACK_UNKNOWN = 41,	/* SYN-ACK held back: its SYN is not known any more */
+	WW_COUNT_EXCLUDED = 42,		/* packets of handshakes and datagrams on devices that are left alone */
 	WW_COUNT_NAME_LOST = 56,	/* DNS answers withheld: what they say found no room */
 	WW_COUNT_LOOKUP_LOST = 57,	/* DNS look-ups for whose report the table had no room */
 	WW_COUNT_ANSWER_STRAY = 58,	/* DNS answers of known resolvers that nobody had asked for */
@@ -169,7 +173,12 @@ struct ww_state {
 	__u32 named;		/* bit n: the tables of bank n have host names */
 	__u32 forgetting;	/* number of the agent's last pass over what was learned */
 	__u32 namespace;	/* inode of the agent's network namespace */
-	__u32 pad;
+	__u32 excluding;	/* 1: some device is left alone */
+};
+
+/* A device that is left alone. */
+struct ww_device {
+	char name[WW_DEVICE_NAME];	/* filled up with NUL */
 };
 
 /* cgroup id -> unit placed there */
@@ -259,7 +268,7 @@ struct ww_flow_id {
 	struct ww_address remote;
 	__u16 remote_port;	/* network order */
 	__u16 local_port;	/* network order */
-	__u32 pad;
+	__u32 device;		/* index of the device left alone on which it came about, else 0; no part of the name */
 	__u64 cgroup;		/* of the socket; tells apart equal tuples in different namespaces */
 };
 

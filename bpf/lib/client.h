@@ -60,7 +60,7 @@ inline_always bool client_record(struct ww_young *slot, __u64 cookie, const stru
 		slot->reply = what->proof;
 		slot->peer = what->peer;
 		slot->server_epoch = what->server_epoch;
-		judgement_admit(&slot->judged, what->verdict, what->generation);
+		judgement_admit(&slot->judged, what->verdict, what->generation, what->id->device);
 	}
 	give_back(&slot->busy);
 	return ours;
@@ -202,6 +202,15 @@ inline_always int client_synack(struct __sk_buff *skb, struct bpf_sock *sk, cons
 	return client_open(slot, cookie, &settled);
 }
 
+/* The answer came by a device that is left alone: nobody is asked, and nothing is believed of what it says. */
+inline_always int client_left_alone(struct ww_young *slot, __u64 cookie, const struct ww_flow_id *id)
+{
+	struct settled settled = { .id = id, .place = slot->place, .generation = generation_now() };
+
+	count(WW_COUNT_EXCLUDED);
+	return client_open(slot, cookie, &settled);
+}
+
 /*
  * An answer to a connecting socket. Only one that acknowledges our very SYN may change anything:
  * whoever cannot see the SYN cannot know its number.
@@ -237,7 +246,8 @@ inline_always int client_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 		return WW_DROP;
 	}
 	flow_id_of(&id, sk, cgroup);
-	return client_synack(skb, sk, &seg, &id, slot, cookie);
+	id.device = excluded_device(skb);
+	return id.device ? client_left_alone(slot, cookie, &id) : client_synack(skb, sk, &seg, &id, slot, cookie);
 }
 
 #endif /* WW_CLIENT_H */

@@ -7,6 +7,7 @@
 #ifndef WW_DATAGRAM_H
 #define WW_DATAGRAM_H
 
+#include "device.h"
 #include "flow.h"
 #include "icmp.h"
 
@@ -179,21 +180,6 @@ inline_always bool parse_quoted(struct __sk_buff *skb, const struct datagram *er
 		return false;
 	return address_equal(incoming ? &out->key.local : &out->key.remote,
 			     incoming ? &error->key.local : &error->key.remote);
-}
-
-/*
- * Whether the packet is in the agent's own network namespace. Only there it has been seen who sends over loopback;
- * another namespace has the same addresses, ports and index of the device.
- */
-proved_by_packet int is_at_home(struct __sk_buff *skb)
-{
-	struct net_device *device;
-	__u64 held = 0;
-
-	if (bpf_probe_read_kernel(&held, sizeof(held), &skb))
-		return false;
-	device = BPF_CORE_READ((struct sk_buff *)held, dev);
-	return device && BPF_CORE_READ(device, nd_net.net, ns.inum) == READ_ONCE(state.namespace);
 }
 
 /* The unit on this host that sent what now arrives on the loopback device, or 0. */

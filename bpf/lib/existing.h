@@ -26,7 +26,8 @@ own_frame bool existing_allowed(struct ww_flow *flow)
 	bool refused;
 
 	if (judged->generation == generation) {
-		refused = judged->reason != WW_REASON_EXISTING && judged->reason != WW_REASON_POLICY;
+		refused = judged->reason != WW_REASON_EXISTING && judged->reason != WW_REASON_POLICY &&
+			  judged->reason != WW_REASON_EXCLUDED;
 	} else {
 		ends_of_flow(&ends, flow);
 		refused = !judge_again(&ends, generation);

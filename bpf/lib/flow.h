@@ -15,6 +15,7 @@
 #ifdef WW_CAPTURE
 #include "scene.h"
 #endif
+#include "device.h"
 #include "kernel.h"
 #include "names.h"
 #include "siphash.h"
@@ -262,12 +263,17 @@ inline_always void judgement_mark(struct ww_judgement *judged, __u32 generation,
 	WRITE_ONCE(*(__u64 *)&judged->generation, word);
 }
 
-/* Allowed, by a verdict or (none) because a unit may always talk to itself. */
-inline_always void judgement_admit(struct ww_judgement *judged, const struct ww_verdict *verdict, __u32 generation)
+/*
+ * Allowed, by a verdict or (none) because a unit may always talk to itself, or because the connection came about on a
+ * device that is left alone.
+ */
+inline_always void judgement_admit(struct ww_judgement *judged, const struct ww_verdict *verdict, __u32 generation,
+				   __u32 device)
 {
 	judged->rule = verdict ? verdict->rule : 0;
 	judged->observed_rule = verdict ? verdict->observed_rule : 0;
-	judgement_mark(judged, generation, WW_ALLOW, verdict ? verdict->flags : 0, WW_REASON_POLICY);
+	judgement_mark(judged, generation, WW_ALLOW, verdict ? verdict->flags : 0,
+		       device ? WW_REASON_EXCLUDED : WW_REASON_POLICY);
 }
 
 /*
@@ -281,10 +287,14 @@ own_frame bool judge_again(const struct ends *ends, __u32 generation)
 	struct ww_unit *unit;
 	struct ww_peer *peer;
 
+	if (ends->id->device && is_left_alone(ends->id->device)) {
+		judgement_admit(ends->judged, NULL, generation, ends->id->device);
+		return true;
+	}
 	unit = unit_at(ends->place);
 	if (unit && unit->badge == ends->unit && unit->class[bank]) {
 		if (ends->peer && ends->peer == ends->unit) {
-			judgement_admit(ends->judged, NULL, generation);
+			judgement_admit(ends->judged, NULL, generation, 0);
 			return true;
 		}
 		if (ends->peer) {
@@ -306,7 +316,7 @@ own_frame bool judge_again(const struct ends *ends, __u32 generation)
 				  stranger_flow(ends->port, ends->direction, IPPROTO_TCP, bank_of(generation), true), &room);
 	}
 	if (room.action == WW_ALLOW) {
-		judgement_admit(ends->judged, &room, generation);
+		judgement_admit(ends->judged, &room, generation, 0);
 		return true;
 	}
 	ends->judged->rule = room.rule;

@@ -278,7 +278,7 @@ inline_always void flow_id_of(struct ww_flow_id *id, struct bpf_sock *sk, __u64 
 	}
 	id->remote_port = READ_ONCE(sk->dst_port);
 	id->local_port = bpf_htons(READ_ONCE(sk->src_port));
-	id->pad = 0;
+	id->device = 0;
 	id->cgroup = cgroup;
 }
 

@@ -49,12 +49,18 @@ typedef struct {
 } possible_net_t;
 
 struct net_device {
+	char name[WW_DEVICE_NAME];
+	int ifindex;
 	possible_net_t nd_net;
 } __attribute__((preserve_access_index));
 
 struct sk_buff {
 	struct net_device *dev;
 	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+
+struct dst_entry {
+	struct net_device *dev;
 } __attribute__((preserve_access_index));
 
 struct sock_common {
@@ -66,12 +72,14 @@ struct sock_common {
 	unsigned short skc_family;
 	unsigned char skc_state;
 	unsigned long skc_flags;
+	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 } __attribute__((preserve_access_index));
 
 struct sock {
 	struct sock_common __sk_common;
+	struct dst_entry *sk_dst_cache;
 	struct sock_cgroup_data sk_cgrp_data;
 } __attribute__((preserve_access_index));
 

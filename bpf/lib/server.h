@@ -15,10 +15,19 @@ struct listener {
 	__u64 place;
 	__u32 generation;
 	__u32 unit;	/* badge */
-	__u32 class;
+	union {
+		__u32 class;	/* the unit's */
+		__u32 device;	/* the packet's, if that is left alone: no class is asked for then */
+	};
 	__u16 port;	/* host order */
 	bool excluded;	/* the peer's network is left alone: what it says of itself does not matter */
+	bool alone;	/* the packet's device is */
 };
+
+inline_always __u32 device_left_alone(const struct listener *at)
+{
+	return at->alone ? at->device : 0;
+}
 
 /* Finds the unit that a socket is of; false when there is none, which refuses. */
 inline_always bool server_placed(struct __sk_buff *skb, struct listener *at)
@@ -89,7 +98,7 @@ inline_always void id_of_segment(struct ww_flow_id *id, const struct segment *se
 	id->remote = seg->remote;
 	id->remote_port = seg->remote_port;
 	id->local_port = seg->local_port;
-	id->pad = 0;
+	id->device = device_left_alone(at);
 	id->cgroup = at->cgroup;
 }
 
@@ -109,7 +118,7 @@ inline_always bool server_record(const struct segment *seg, const struct listene
 		slot->unit = at->unit;
 		slot->server_isn = seg->ack - 1;
 		slot->direction = WW_IN;
-		judgement_admit(&slot->judged, verdict, at->generation);
+		judgement_admit(&slot->judged, verdict, at->generation, device_left_alone(at));
 	}
 	give_back(&slot->busy);
 	return ours;
@@ -137,7 +146,7 @@ own_frame int server_open_late(const struct segment *seg, const struct listener 
 	flow->tally = state.tally;
 	flow->port = at->port;
 	flow->direction = WW_IN;
-	judgement_admit(&flow->judged, verdict, at->generation);
+	judgement_admit(&flow->judged, verdict, at->generation, device_left_alone(at));
 	if (!keep(flow)) {
 		count_drop(WW_REASON_NO_MEMORY);
 		return WW_DROP;
@@ -495,7 +504,29 @@ inline_always bool server_reads(struct __sk_buff *skb, struct bpf_sock *sk, stru
 	return true;
 }
 
-/* An ACK, or a later segment, that brings no proof; a reset. */
+/*
+ * What comes by a device that is left alone: nobody is asked, whatever it says of itself. What completes a handshake gets
+ * its record all the same, by which it is judged once the device is left alone no more.
+ */
+inline_always int server_left_alone(struct __sk_buff *skb, const struct segment *seg, struct listener *at)
+{
+	struct ww_unit *unit = skb->sk ? unit_of_socket(skb->sk, &at->place) : NULL;
+	__u32 badge = 0;
+
+	count(WW_COUNT_EXCLUDED);
+	at->unit = unit ? unit->badge : 0;
+	switch (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
+	case TCP_SYN:
+		return server_note(seg, at, 0) ? WW_PASS : WW_DROP;
+	case TCP_ACK:
+		server_awaits(skb, seg, at);
+		return plain_ack(seg, at, &badge) == WW_PLAIN_ADMITTED ? WW_PASS : server_open(seg, at, 0, NULL);
+	default:
+		return WW_PASS;
+	}
+}
+
+/* An ACK, or a later segment, that brings no proof; a reset; whatever comes by a device that is left alone. */
 inline_always int server_plain_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 {
 	struct listener at = {};
@@ -503,6 +534,10 @@ inline_always int server_plain_segment(struct __sk_buff *skb, struct bpf_sock *s
 
 	if (!server_reads(skb, sk, &seg, &at))
 		return WW_DROP;
+	at.device = excluded_device(skb);
+	at.alone = at.device;
+	if (at.alone)
+		return server_left_alone(skb, &seg, &at);
 	if (seg.flags & TCP_RST)
 		return server_reset(skb, &seg, &at);
 	if (!server_placed(skb, &at))
@@ -519,6 +554,8 @@ inline_always int server_segment(struct __sk_buff *skb, struct bpf_sock *sk)
 
 	if (!server_reads(skb, sk, &seg, &at))
 		return WW_DROP;
+	if (excluded_device(skb))
+		return WW_WITHOUT_PROOF;
 	switch (seg.flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
 	case TCP_SYN:
 		return server_syn(skb, &seg, &at);

@@ -89,6 +89,18 @@ inline_always int speaker_of(struct __sk_buff *skb, struct bpf_sock *sk, const s
 	return WW_FOUND;
 }
 
+/* The same on a device that is left alone, where everybody may send. */
+inline_always int sender_of(struct __sk_buff *skb, struct speaker *who)
+{
+	struct ww_unit *unit;
+
+	if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
+		return TC_ACT_UNSPEC;
+	unit = unit_of_packet(skb, &who->place);
+	who->unit = unit ? unit->badge : 0;
+	return WW_FOUND;
+}
+
 /* Writes down what a socket announces; another's young connection leaves the slot for the table before. */
 inline_always bool begin_connecting(struct ww_young *slot, __u64 cookie, const struct segment *seg,
 				    const struct speaker *who, __u16 dialled)
@@ -116,8 +128,11 @@ inline_always bool begin_connecting(struct ww_young *slot, __u64 cookie, const s
 	return true;
 }
 
-/* A SYN about to leave; refuse has asked the tables. A retransmission repeats what was announced. */
-inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
+/*
+ * A SYN about to leave; refuse has asked the tables. A retransmission repeats what was announced. On a device that is left
+ * alone (*alone*) it announces nothing, and is written down for its answer only.
+ */
+inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg, bool alone)
 {
 	__u64 cookie = cookie_from(skb, sk);
 	struct ww_young *slot = slot_for(cookie);
@@ -127,12 +142,16 @@ inline_always int stamp_syn(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at
 
 	if (!slot)
 		return TC_ACT_SHOT;
-	if (slot->cookie != cookie || slot->client_isn != seg->seq || seg->payload) {
-		found = speaker_of(skb, sk, seg, &who);
+	if (slot->cookie != cookie || slot->client_isn != seg->seq || seg->payload || !slot->unit) {
+		found = alone ? sender_of(skb, &who) : speaker_of(skb, sk, seg, &who);
 		if (found != WW_FOUND)
 			return found;
 		if (!begin_connecting(slot, cookie, seg, &who, bpf_ntohs(sk->dst_port)))
 			return TC_ACT_SHOT;
+	}
+	if (alone) {
+		count(WW_COUNT_EXCLUDED);
+		return TC_ACT_UNSPEC;
 	}
 	if (seg->payload || too_full(skb, seg)) {
 		count(WW_COUNT_STAMP_NO_ROOM);
@@ -252,7 +271,7 @@ inline_always int prove_synack(struct __sk_buff *skb, __u32 at, const struct seg
  * A SYN-ACK whose SYN is not known any more cannot say who it is, and one that says nothing would be
  * taken for a server without identity. It does not leave; the client asks again.
  */
-inline_always int stamp_synack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg)
+inline_always int stamp_synack(struct __sk_buff *skb, struct bpf_sock *sk, __u32 at, const struct segment *seg, bool alone)
 {
 	__u64 nonce = server_nonce(&seg->remote, seg->remote_port, seg->seq, coarse_now() >> WW_TICK_SHIFT, state.epoch);
 	__u64 cookie = sk ? cookie_from(skb, sk) : 0; /* the request's */
@@ -264,10 +283,14 @@ inline_always int stamp_synack(struct __sk_buff *skb, struct bpf_sock *sk, __u32
 	if (is_answer_to(seg, syn)) {
 		keep_announcement(syn, seg, cookie, nonce);
 	} else if (!recall(syn, seg, cookie, nonce)) {
-		if (!is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
+		if (alone || !is_ours(skb) || is_agent(bpf_skb_cgroup_id(skb)))
 			return TC_ACT_UNSPEC;
 		count(WW_COUNT_SYNACK_UNKNOWN);
 		return TC_ACT_SHOT;
+	}
+	if (alone) {
+		count(WW_COUNT_EXCLUDED);
+		return TC_ACT_UNSPEC;
 	}
 	return prove_synack(skb, at, seg, syn, nonce);
 }
@@ -324,17 +347,18 @@ enum stamped {
 inline_always int stamp_segment(struct __sk_buff *skb, __u32 at, enum stamped kind)
 {
 	struct bpf_sock *sk = skb->sk;
+	bool alone = excluded_device(skb);
 	struct segment seg;
 
 	if (!parse_segment(skb, at, false, &seg))
 		return TC_ACT_UNSPEC;
 	if (kind == WW_STAMP_SYNACK)
-		return stamp_synack(skb, sk, at, &seg);
+		return stamp_synack(skb, sk, at, &seg, alone);
 	if (!sk)
 		return TC_ACT_UNSPEC; /* never: a socket sends these */
 	if (kind == WW_STAMP_SYN)
-		return stamp_syn(skb, sk, at, &seg);
-	if (!seg.payload)
+		return stamp_syn(skb, sk, at, &seg, alone);
+	if (!seg.payload && !alone)
 		stamp_ack(skb, sk, at, &seg);
 	return TC_ACT_UNSPEC;
 }

@@ -112,7 +112,6 @@ async def test_no_field_does_nothing_in_silence(client: httpx2.AsyncClient) -> N
     settings: dict[str, Any] = {
         "targetNetworks": ["10.0.0.0/8", "!10.1.0.0/16"],
         "targetUDPNetworks": ["10.0.0.0/8"],
-        "excludedInterfaces": ["eth1"],
         "ignoreExpression": [["app=old"]],
         "trustedCAs": [certificate()],
         "syslogEnabled": True,
@@ -129,7 +128,7 @@ async def test_no_field_does_nothing_in_silence(client: httpx2.AsyncClient) -> N
         assert "no effect yet" in schema[field]["description"]
         assert schema[field]["x-no-effect"]
     effective = {"flowReportInterval", "keyLifetime", "existingConnections", "excludedNetworks"}
-    effective |= {"identityRequiredNetworks"}
+    effective |= {"identityRequiredNetworks", "excludedInterfaces"}
     for field in effective:
         assert "In effect" in schema[field]["description"]
     quiet = await client.patch("/v1/enforcerprofiles/p", json=dict.fromkeys(settings))

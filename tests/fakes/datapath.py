@@ -35,6 +35,7 @@ class Kernel:
     history: list[str] = field(default_factory=list)  # calls, in order
     refuse: str = ""  # what the next apply fails with
     keep_existing: bool = True
+    excluded: tuple[str, ...] = ()  # interfaces
     resolvers: tuple[str, ...] = ()
     lookups: dict[tuple[int, int], Lookup] = field(default_factory=dict)  # by badge and number of the name
     lookups_told: dict[tuple[int, int], Lookup] = field(default_factory=dict)
@@ -146,6 +147,10 @@ class MemoryDatapath:
         if keep != self.kernel.keep_existing:
             self.kernel.keep_existing = keep
             self.kernel.history.append("keep_existing" if keep else "cut_existing")
+
+    def exclude(self, interfaces: Sequence[str]) -> None:
+        self._check()
+        self.kernel.excluded = tuple(interfaces)
 
     def reattach(self) -> None:
         self._check()

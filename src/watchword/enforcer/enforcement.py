@@ -120,6 +120,7 @@ class Enforcement:
         self._place()
         self._set_keys(target.signed.document)
         self.datapath.keep_existing(self.keep_existing)
+        self.datapath.exclude(target.boundaries.excluded_interfaces if target.boundaries else ())
         if target is self.actual:
             return False
         self.datapath.apply(target.tables)

@@ -25,6 +25,7 @@ History of :data:`PROTOCOL_VERSION` (one dated line for each change):
 * 2 (2026-11-23): LookupReports, answered by LookupsAccepted.
 * 2 (2026-11-23): a delta says who joins and leaves selectors; a digest is a multiset hash of the document.
 * 2 (2026-11-23): Examined says which requirements a host does not meet. A Console has to know it first.
+* 2 (2026-11-24): boundaries say ``excluded_interfaces``, if there are any.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Boundaries(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     offline_max_age: float = 0.0  # 0 is for ever
     existing_connections: Literal["Keep", "Cut"] = "Keep"  # those older than the Enforcer that policy refuses
     key_lifetime: float = 0.0  # seconds between datapath key rotations; 0 is a day
+    excluded_interfaces: tuple[str, ...] = ()  # names of interfaces of the host that are left alone
     signature: bytes = b""
 
     @property

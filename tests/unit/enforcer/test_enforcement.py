@@ -19,6 +19,7 @@ from watchword.enforcer.settings import load
 from watchword.enforcer.units import Units
 from watchword.identity.keys import DatapathPrivateKey
 from watchword.identity.pairwise import End, own_end, pairwise_key
+from watchword.wire.messages import Boundaries
 from watchword.wire.policy import EnforcerEntry, PolicyDocument, RuleEntry
 
 SIDE = SigningSide()
@@ -204,6 +205,16 @@ def test_what_becomes_of_older_connections_is_known_before_the_first_tables(benc
     bench.enforcement.keep_existing = False
     bench.enforce(with_peer(4))
     assert bench.kernel.history.index("cut_existing") < bench.kernel.history.index("apply 4")
+
+
+def test_interfaces_to_leave_alone_are_those_of_the_boundaries_in_force(bench: Bench) -> None:
+    kernel = bench.kernel
+    bench.enforcement.bound(Boundaries(1, excluded_interfaces=("eth1", "wg0")))
+    bench.enforce(with_peer(4))
+    assert kernel.excluded == ("eth1", "wg0")
+    bench.enforcement.bound(None)
+    bench.enforcement.reconcile()
+    assert not kernel.excluded
 
 
 def test_when_rules_lapse_the_defaults_decide(bench: Bench) -> None:

@@ -51,6 +51,7 @@ def changed(welcome: Welcome, **fields: object) -> Welcome:
         saying(4, "10.0.0.0/8"),  # signed before
         saying(6, "10.0.0.0/8", enforcer="another"),
         changed(saying(6, "10.0.0.0/8"), excluded_networks=("0.0.0.0/0",)),
+        changed(saying(6, "10.0.0.0/8"), excluded_interfaces=("eth0",)),
         changed(saying(6, required=("10.0.0.0/8",)), identity_required_networks=()),
         changed(saying(6, "10.0.0.0/8"), excluded_networks=(), identity_required_networks=("10.0.0.0/8",)),
         changed(saying(4, "10.0.0.0/8"), issued=6),

@@ -51,6 +51,7 @@ def _boundaries(profile: EnforcerProfile | None, offline_max_age: float, key_lif
         plain,
         excluded_networks=tuple(profile.excluded_networks),
         identity_required_networks=tuple(profile.identity_required_networks),
+        excluded_interfaces=tuple(profile.excluded_interfaces),
         existing_connections=profile.existing_connections,
     )
 

@@ -235,6 +235,12 @@ class Datapath(Protocol):
         They are kept until told otherwise. To keep no more ends them at once, so that both ends learn it.
         """
 
+    def exclude(self, interfaces: Sequence[str]) -> None:
+        """Leave alone the interfaces of these names and no others, now and whenever one comes, goes or is renamed.
+
+        Only interfaces of the network namespace that the datapath was made in are meant.
+        """
+
     def attend(self) -> None:
         """Put back what has to be attached: to devices that appeared, or where somebody removed it.
 

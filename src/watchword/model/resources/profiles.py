@@ -78,7 +78,12 @@ class EnforcerProfile(Tagged, frozen=True, kw_only=True):
     ] = []
     excluded_interfaces: Annotated[
         list[InterfaceName],
-        trait("Interfaces to leave alone.", max_length=256, unique=True, no_effect="no interface is left alone."),
+        trait(
+            "Names of the host's interfaces to leave alone: whatever policy says, everything passes there, both ways. "
+            "Interfaces of other network namespaces are not meant. In effect at once.",
+            max_length=256,
+            unique=True,
+        ),
     ] = []
     identity_required_networks: Annotated[
         list[CidrText],

@@ -71,6 +71,8 @@ class Limit(IntEnum):
     NAMES_EACH = 8
     ALIASES = 8
     DNS_MESSAGE = 4096
+    MAX_EXCLUDED = 256
+    DEVICE_NAME = 16
     BAD_PROOFS = 8
 
 
@@ -117,7 +119,8 @@ class Reason(IntEnum):
     EXISTING = 14
     EXISTING_REFUSED = 15
     QUOTE_UNKNOWN = 16
-    MAX = 17
+    EXCLUDED = 17
+    MAX = 18
 
 
 class Counter(IntEnum):
@@ -134,6 +137,7 @@ class Counter(IntEnum):
     EVENT_LOST = 39
     EXISTING = 40
     SYNACK_UNKNOWN = 41
+    EXCLUDED = 42
     NAME_LOST = 56
     LOOKUP_LOST = 57
     ANSWER_STRAY = 58
@@ -229,7 +233,7 @@ class State(ctypes.Structure):
         ("named", ctypes.c_uint32),  # 72
         ("forgetting", ctypes.c_uint32),  # 76
         ("namespace", ctypes.c_uint32),  # 80
-        ("pad", ctypes.c_uint32),  # 84
+        ("excluding", ctypes.c_uint32),  # 84
     ]
 
 
@@ -356,7 +360,7 @@ class FlowId(ctypes.Structure):
         ("remote", Address),  # 16
         ("remote_port", ctypes.c_uint16),  # 32
         ("local_port", ctypes.c_uint16),  # 34
-        ("pad", ctypes.c_uint32),  # 36
+        ("device", ctypes.c_uint32),  # 36
         ("cgroup", ctypes.c_uint64),  # 40
     ]
 
@@ -711,6 +715,14 @@ class Lookup(ctypes.Structure):
         ("length", ctypes.c_uint32),  # 28
         ("resolver", Address),  # 32
         ("text", ctypes.c_uint8 * 256),  # 48
+    ]
+
+
+class Device(ctypes.Structure):
+    """struct ww_device, 16 bytes."""
+
+    _fields_ = [
+        ("name", ctypes.c_char * 16),  # 0
     ]
 
 

@@ -38,6 +38,7 @@ from watchword.enforcer.datapath.ebpf.bank import Banks
 from watchword.enforcer.datapath.ebpf.editions import check_names, edition, hears_names
 from watchword.enforcer.datapath.ebpf.hearing import hears_datagrams
 from watchword.enforcer.datapath.ebpf.hostnames import HostNames
+from watchword.enforcer.datapath.ebpf.interfaces import Interfaces
 from watchword.enforcer.datapath.ebpf.names import Numbers
 from watchword.enforcer.datapath.ebpf.object import BpfObject, Map
 from watchword.enforcer.datapath.ebpf.predecessor import Predecessor, build, builds, predecessor
@@ -116,6 +117,8 @@ class EbpfDatapath:
         self._held.callback(self._refusals.close)
         self._sweep = Sweep(programs, fds, self._state)
         self._held.callback(self._sweep.close)
+        self._interfaces = Interfaces(fds, self._state)
+        self._held.callback(self._interfaces.close)
         if self._attachments.attached() and before is None:
             self._clear_away()
         elif self._attachments.attached():
@@ -312,8 +315,20 @@ class EbpfDatapath:
         if self._state.generation and not keep:
             self._sweep.whole()
 
+    def exclude(self, interfaces: Sequence[str]) -> None:
+        """Leave interfaces of these names alone, those that are there and those that come."""
+        if self._interfaces.choose(interfaces):
+            self._judge_anew()
+
+    def _judge_anew(self) -> None:
+        """Ask the tables in force again about all that lives; without tables, those to come will."""
+        if self._tables is not None:
+            self._enforce(self._tables)
+
     def attend(self) -> None:
         """Stamp devices that have appeared, and put back what somebody removed."""
+        if self._interfaces.follow():
+            self._judge_anew()
         if self._attachments.attached():
             self._attachments.attach_devices()
 
@@ -404,10 +419,14 @@ class EbpfDatapath:
         if not self._ring:
             raise libbpf.KernelError("open the event ring", ctypes.get_errno())
         self._held.callback(lib.ring_buffer__free, self._ring)
-        return int(lib.ring_buffer__epoll_fd(self._ring))
+        epoll = int(lib.ring_buffer__epoll_fd(self._ring))
+        self._interfaces.announce(epoll)
+        return epoll
 
     def poll(self) -> None:
-        """Deliver what waits, and say how many events found no room."""
+        """Deliver what waits, say how many events found no room, and follow devices that have changed."""
+        if self._interfaces.follow():
+            self._judge_anew()
         self._refusals_left = _REFUSALS_PER_POLL
         libbpf.checked("read events", libbpf.library().ring_buffer__consume(self._ring))
         lost = sum(self._counters.get(ctypes.c_uint32(Counter.EVENT_LOST)) or ())
