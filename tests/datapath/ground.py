@@ -230,11 +230,16 @@ class Ground:
         """A connection from the client's unit to the listener."""
         to = address or self.server.host.address(version)
         near = self.client.app.connect(to, port or listener.getsockname()[1], timeout=timeout, options=options)
+        # A listener whose patience is short is one where nobody is expected; here somebody is.
+        patience = listener.gettimeout()
+        listener.settimeout(timeout)
         try:
             far, _ = listener.accept()
         except BaseException:
             near.close()
             raise
+        finally:
+            listener.settimeout(patience)
         far.settimeout(timeout)
         return Connection(near, far)
 
